@@ -1,0 +1,338 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"lumacore.dev/lumacore/internal/lab/pki"
+	"lumacore.dev/lumacore/internal/lab/programs"
+	"lumacore.dev/lumacore/internal/lab/supervisor"
+)
+
+// Network facts of the simulated cluster; k3s's defaults.
+const (
+	podCIDR     = "10.42.0.0/16"
+	serviceCIDR = "10.43.0.0/16"
+)
+
+// fluxControllers are the six, with the flags that differ from one to the next.
+var fluxControllers = []string{
+	"source-controller", "kustomize-controller", "helm-controller",
+	"notification-controller", "image-reflector-controller", "image-automation-controller",
+}
+
+// serviceAccount returns the user and groups that a pod of this ServiceAccount
+// has. Components outside the cluster use them as client certificates, so that
+// RBAC holds for them as it does in a real cluster.
+func serviceAccount(namespace, name string) (string, []string) {
+	return "system:serviceaccount:" + namespace + ":" + name,
+		[]string{"system:serviceaccounts", "system:serviceaccounts:" + namespace}
+}
+
+// certs are all certificates of a lab.
+func certs() []pki.Cert {
+	list := []pki.Cert{
+		{Name: "etcd", User: "etcd", Server: true, Client: true},
+		{Name: "kube-apiserver-etcd", User: "kube-apiserver", Client: true},
+		{Name: "kube-apiserver", User: "kube-apiserver", Server: true, Hosts: []string{
+			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+		}},
+		{Name: "admin", User: "lumacore-lab-admin", Groups: []string{"system:masters"}, Client: true},
+		{Name: "supervisor", User: "lumacore-lab", Groups: []string{"system:masters"}, Client: true},
+		{Name: "kube-controller-manager", User: "system:kube-controller-manager", Client: true},
+		{Name: "kube-scheduler", User: "system:kube-scheduler", Client: true},
+		{Name: "kwok", User: "lumacore-lab-kwok", Client: true},
+		{Name: "gatekeeper-webhook", User: "gatekeeper-webhook", Server: true},
+	}
+	for _, c := range fluxControllers {
+		user, groups := serviceAccount("flux-system", c)
+		list = append(list, pki.Cert{Name: c, User: user, Groups: groups, Client: true})
+	}
+	user, groups := serviceAccount("gatekeeper-system", "gatekeeper-admin")
+	return append(list, pki.Cert{Name: "gatekeeper", User: user, Groups: groups, Client: true})
+}
+
+// kubeconfigs names the client certificates that a kubeconfig is written for.
+func kubeconfigs() []string {
+	return append([]string{"admin", "supervisor", "kube-controller-manager", "kube-scheduler", "kwok", "gatekeeper"}, fluxControllers...)
+}
+
+// components is the lab, declared: every part with what it needs. The order of
+// the list is the order in which status shows them.
+func (l *Lab) components(s settings) []supervisor.Component {
+	p, cert := s.Ports, pki.Dir(l.path("pki"))
+	data := func(name string) string { return l.path("data", name) }
+	probes := newProbes(cert)
+
+	list := []supervisor.Component{
+		{
+			// Client certificates are required: on a machine with several users
+			// loopback alone is no protection.
+			Name: "etcd",
+			Path: l.Programs.Path("etcd"),
+			Args: []string{
+				"--name=lab", "--data-dir=" + data("etcd"),
+				"--listen-client-urls=https://" + p.addr("etcd"), "--advertise-client-urls=https://" + p.addr("etcd"),
+				"--listen-peer-urls=https://" + p.addr("etcd-peer"), "--initial-advertise-peer-urls=https://" + p.addr("etcd-peer"),
+				"--initial-cluster=lab=https://" + p.addr("etcd-peer"),
+				"--listen-metrics-urls=http://" + p.addr("etcd-metrics"),
+				"--trusted-ca-file=" + cert.CertFile("ca"), "--client-cert-auth",
+				"--cert-file=" + cert.CertFile("etcd"), "--key-file=" + cert.KeyFile("etcd"),
+				"--peer-trusted-ca-file=" + cert.CertFile("ca"), "--peer-client-cert-auth",
+				"--peer-cert-file=" + cert.CertFile("etcd"), "--peer-key-file=" + cert.KeyFile("etcd"),
+				// Without fsync a killed process loses nothing; only a crash of
+				// the machine could, and a lab is made anew in seconds.
+				"--unsafe-no-fsync",
+				"--auto-compaction-mode=periodic", "--auto-compaction-retention=10m",
+				"--log-level=warn",
+			},
+			Ready: probes.http("http://" + p.addr("etcd-metrics") + "/health"),
+		},
+		{
+			Name:  "kube-apiserver",
+			Needs: []string{"etcd"},
+			Path:  l.Programs.Path("kube-apiserver"),
+			Args: []string{
+				"--bind-address=127.0.0.1", "--secure-port=" + p.num("kube-apiserver"),
+				// On loopback alone: nothing may reconcile the kubernetes Service
+				// to it: the endpoint of a Service may not be
+				// a loopback address.
+				"--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+				"--etcd-servers=https://" + p.addr("etcd"), "--etcd-cafile=" + cert.CertFile("ca"),
+				"--etcd-certfile=" + cert.CertFile("kube-apiserver-etcd"), "--etcd-keyfile=" + cert.KeyFile("kube-apiserver-etcd"),
+				"--tls-cert-file=" + cert.CertFile("kube-apiserver"), "--tls-private-key-file=" + cert.KeyFile("kube-apiserver"),
+				"--client-ca-file=" + cert.CertFile("ca"),
+				"--anonymous-auth=false", "--authorization-mode=Node,RBAC",
+				"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+				"--service-account-key-file=" + l.path("pki", "sa.pub"), "--service-account-signing-key-file=" + cert.KeyFile("sa"),
+				"--service-cluster-ip-range=" + serviceCIDR,
+				// k3s allows privileged containers too; which namespace may have
+				// them is decided by Pod Security, which is on by default, as is
+				// ValidatingAdmissionPolicy.
+				"--allow-privileged=true",
+				"--profiling=false", "--shutdown-delay-duration=0s",
+			},
+			Ready: probes.https(p.addr("kube-apiserver"), "/readyz"),
+			Grace: 15 * time.Second,
+		},
+		{
+			Name:  "kube-controller-manager",
+			Needs: []string{"kube-apiserver"},
+			Path:  l.Programs.Path("kube-controller-manager"),
+			Args: []string{
+				"--bind-address=127.0.0.1", "--secure-port=" + p.num("kube-controller-manager"),
+				"--tls-cert-file=" + cert.CertFile("kube-apiserver"), "--tls-private-key-file=" + cert.KeyFile("kube-apiserver"),
+				"--kubeconfig=" + l.kubeconfig("kube-controller-manager"), "--use-service-account-credentials",
+				"--service-account-private-key-file=" + cert.KeyFile("sa"), "--root-ca-file=" + cert.CertFile("ca"),
+				"--cluster-cidr=" + podCIDR, "--allocate-node-cidrs",
+				"--leader-elect=false", "--profiling=false",
+			},
+			Ready: probes.https(p.addr("kube-controller-manager"), "/healthz"),
+		},
+		{
+			Name:  "kube-scheduler",
+			Needs: []string{"kube-apiserver"},
+			Path:  l.Programs.Path("kube-scheduler"),
+			Args: []string{
+				"--bind-address=127.0.0.1", "--secure-port=" + p.num("kube-scheduler"),
+				"--tls-cert-file=" + cert.CertFile("kube-apiserver"), "--tls-private-key-file=" + cert.KeyFile("kube-apiserver"),
+				"--kubeconfig=" + l.kubeconfig("kube-scheduler"), "--leader-elect=false", "--profiling=false",
+			},
+			Ready: probes.https(p.addr("kube-scheduler"), "/healthz"),
+		},
+		{
+			// What the blueprint's controllers would have installed in a real
+			// cluster before the first sync.
+			Name:  "cluster-setup",
+			Needs: []string{"kube-apiserver"},
+			Task:  func(ctx context.Context) error { return l.setupCluster(ctx, s) },
+		},
+		{
+			Name:  "kwok",
+			Needs: []string{"cluster-setup"},
+			Path:  l.Programs.Path("kwok"),
+			Args: []string{
+				"--kubeconfig=" + l.kubeconfig("kwok"), "--config=" + l.path("kwok.yaml"),
+				"--manage-all-nodes=true", "--node-lease-duration-seconds=40",
+				"--node-ip=10.0.0.1", "--cidr=" + podCIDR,
+				"--server-address=" + p.addr("kwok"),
+			},
+			Ready: probes.http("http://" + p.addr("kwok") + "/healthz"),
+		},
+		{
+			Name: "git",
+			Path: l.Self,
+			Args: []string{"lab", "serve-git", "--dir=" + l.Dir},
+			Ready: func(ctx context.Context) error {
+				return probes.http("http://" + p.addr("git") + "/healthz")(ctx)
+			},
+		},
+		{
+			Name:  "git-seed",
+			Needs: []string{"git"},
+			Task:  func(ctx context.Context) error { return l.seedGit(ctx, s) },
+		},
+		{
+			Name:  "registry",
+			Path:  l.Programs.Path("registry"),
+			Args:  []string{"serve", l.path("registry.yaml")},
+			Env:   []string{"OTEL_TRACES_EXPORTER=none"},
+			Ready: probes.http("http://" + p.addr("registry") + "/v2/"),
+		},
+		{
+			Name:  "beacon-image",
+			Needs: []string{"registry"},
+			Task:  func(ctx context.Context) error { return l.seedImage(ctx, s) },
+		},
+	}
+	for _, name := range fluxControllers {
+		list = append(list, l.fluxController(name, p, probes))
+	}
+	list = append(list,
+		supervisor.Component{
+			Name:  "gatekeeper",
+			Needs: []string{"cluster-setup"},
+			Path:  l.Programs.Path("gatekeeper"),
+			Args: []string{
+				"--port=" + p.num("gatekeeper-webhook"), "--host=127.0.0.1",
+				"--health-addr=" + p.addr("gatekeeper"), "--prometheus-port=" + p.num("gatekeeper-metrics"),
+				"--cert-dir=" + l.path("gatekeeper-certs"), "--disable-cert-rotation",
+				// One process has all roles of the chart's two Deployments but
+				// mutation, which the blueprint does not use. Without "generate" no
+				// CRD is made for a ConstraintTemplate.
+				"--operation=webhook", "--operation=audit", "--operation=status", "--operation=generate",
+				"--debug-use-fake-pod", // it has no Pod object to own its status objects
+				"--audit-interval=10", "--constraint-violations-limit=20", "--api-cache-dir=" + data("gatekeeper"),
+				// The default of 30 s gives API servers of a real cluster time to
+				// learn of the CRD; here there is one.
+				"--default-wait-for-vapb-generation=1",
+				"--log-denies", "--shutdown-delay=0", "--log-level=INFO",
+			},
+			Env: []string{
+				"KUBECONFIG=" + l.kubeconfig("gatekeeper"), "NAMESPACE=gatekeeper-system",
+				"POD_NAMESPACE=gatekeeper-system", "POD_NAME=gatekeeper-lab",
+			},
+			Ready: probes.http("http://" + p.addr("gatekeeper") + "/readyz"),
+		},
+		supervisor.Component{
+			// Gatekeeper's webhook is registered once it answers: before that, it
+			// would refuse what it is set to fail closed on.
+			Name:  "gatekeeper-webhook",
+			Needs: []string{"gatekeeper"},
+			Task:  func(ctx context.Context) error { return l.registerWebhook(ctx, s) },
+		},
+		supervisor.Component{
+			Name:  "flux-sync",
+			Needs: []string{"cluster-setup", "git-seed", "source-controller", "kustomize-controller"},
+			Task:  func(ctx context.Context) error { return l.syncFlux(ctx, s) },
+		},
+	)
+	return list
+}
+
+// fluxController declares one of the six. What the flags have in common is what
+// a FluxInstance with `multitenant: true` sets, so that a Kustomization without
+// a ServiceAccount fails here as it would there.
+func (l *Lab) fluxController(name string, p Ports, probes *probes) supervisor.Component {
+	c := supervisor.Component{
+		Name:  name,
+		Needs: []string{"cluster-setup"},
+		Path:  l.Programs.Path(name),
+		Args: []string{
+			"--enable-leader-election=false", "--watch-all-namespaces",
+			"--health-addr=" + p.addr(name), "--metrics-addr=" + p.addr(name+"-metrics"),
+			"--log-level=info", "--log-encoding=json",
+		},
+		Env: []string{
+			"KUBECONFIG=" + l.kubeconfig(name), "RUNTIME_NAMESPACE=flux-system",
+			"TMPDIR=" + l.path("tmp", name), "HOME=" + l.path("tmp", name),
+		},
+		Ready: probes.http("http://" + p.addr(name) + "/readyz"),
+	}
+	if name == "notification-controller" {
+		c.Args = append(c.Args, "--events-addr="+p.addr("notification-controller-events"),
+			"--receiverAddr="+p.addr("notification-controller-receiver"))
+	} else {
+		c.Args = append(c.Args, "--events-addr=http://"+p.addr("notification-controller-events")+"/")
+	}
+	switch name {
+	case "source-controller":
+		c.Args = append(c.Args, "--storage-path="+l.path("data", "source-controller"),
+			"--storage-addr="+p.addr("source-controller-artifacts"), "--storage-adv-addr="+p.addr("source-controller-artifacts"))
+	case "kustomize-controller":
+		c.Args = append(c.Args, "--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default",
+			// How often a Kustomization looks whether what it depends on is
+			// ready. 30 s by default; a person is waiting here.
+			"--requeue-dependency=250ms", "--concurrent=10")
+	case "helm-controller":
+		c.Args = append(c.Args, "--no-cross-namespace-refs=true", "--default-service-account=default",
+			"--graceful-shutdown-timeout=5s", "--requeue-dependency=1s")
+	case "notification-controller", "image-automation-controller":
+		c.Args = append(c.Args, "--no-cross-namespace-refs=true")
+	case "image-reflector-controller":
+		c.Args = append(c.Args, "--no-cross-namespace-refs=true", "--storage-path="+l.path("data", "image-reflector-controller"))
+	}
+	return c
+}
+
+// mode says whether a component is the real program or stands in for something.
+func mode(name string) string {
+	if name == "kwok" {
+		return "simulated"
+	}
+	return "real"
+}
+
+// version returns the version of a component's program; tasks and lumacore's own
+// servers have lumacore's.
+func version(name, own string) string {
+	if v := programs.Version(name); v != "" {
+		return v
+	}
+	return own
+}
+
+// probes ask components whether they are ready.
+type probes struct{ client *http.Client }
+
+func newProbes(cert pki.Dir) *probes {
+	pool := x509.NewCertPool()
+	if b, err := os.ReadFile(cert.CertFile("ca")); err == nil {
+		pool.AppendCertsFromPEM(b)
+	}
+	conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	if pair, err := tls.LoadX509KeyPair(cert.CertFile("supervisor"), cert.KeyFile("supervisor")); err == nil {
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return &probes{client: &http.Client{Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true}}}
+}
+
+func (p *probes) https(addr, path string) func(context.Context) error {
+	return p.http("https://" + addr + path)
+}
+
+func (p *probes) http(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		res, err := p.client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 512))
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("GET %s: %s: %s", url, res.Status, firstLine(strings.TrimSpace(string(body))))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,340 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	imagev1 "github.com/fluxcd/image-automation-controller/api/v1"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// suspendedBecause is the annotation with which a Kustomization says why it is
+// suspended.
+const suspendedBecause = "lumacore.dev/suspended-because"
+
+// envLabel says which environment an object belongs to.
+const envLabel = "lumacore.env"
+
+var (
+	imageRepositoryKind = schema.GroupVersionKind{Group: "image.toolkit.fluxcd.io", Version: "v1", Kind: "ImageRepository"}
+	gitRepositoryKind   = sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)
+	kustomizationKind   = kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind)
+)
+
+// Kustomization is a Flux Kustomization as a person wants to see it.
+type Kustomization struct {
+	Name        string `json:"name"`
+	Environment string `json:"environment,omitempty"` // staging, prod, or none
+	Ready       bool   `json:"ready"`
+	Suspended   bool   `json:"suspended"`
+	Revision    string `json:"revision,omitempty"` // last applied, as Flux writes it: main@sha1:…
+	Message     string `json:"message,omitempty"`  // what Flux says; of a suspended one, why
+
+	reason    string
+	attempted string
+	handled   string // the last reconcile request that was handled
+}
+
+// fluxState is one look at Flux.
+type fluxState struct {
+	revision       string // of the artifact that source-controller has
+	commit         string // the commit in it
+	source         metav1.Condition
+	sourceHandled  string
+	kustomizations []Kustomization
+	automation     []imagev1.ImageUpdateAutomation
+}
+
+func look(ctx context.Context, c client.Client) (fluxState, error) {
+	var st fluxState
+	var repo sourcev1.GitRepository
+	if err := c.Get(ctx, types.NamespacedName{Namespace: fluxNamespace, Name: syncName}, &repo); err != nil {
+		return st, err
+	}
+	if a := repo.Status.Artifact; a != nil {
+		st.revision = a.Revision
+		_, st.commit, _ = strings.Cut(a.Revision, ":")
+	}
+	if cond := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition); cond != nil {
+		st.source = *cond
+	}
+	st.sourceHandled = repo.Status.LastHandledReconcileAt
+	var list kustomizev1.KustomizationList
+	if err := c.List(ctx, &list); err != nil {
+		return st, err
+	}
+	for _, k := range list.Items {
+		v := Kustomization{
+			Name: k.Name, Environment: k.Labels[envLabel], Suspended: k.Spec.Suspend,
+			Revision: k.Status.LastAppliedRevision, attempted: k.Status.LastAttemptedRevision,
+			handled: k.Status.LastHandledReconcileAt,
+		}
+		if cond := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition); cond != nil {
+			v.Message, v.reason = cond.Message, cond.Reason
+			v.Ready = cond.Status == metav1.ConditionTrue && k.Status.ObservedGeneration == k.Generation
+		}
+		if v.Suspended {
+			v.Message = k.Annotations[suspendedBecause]
+		}
+		st.kustomizations = append(st.kustomizations, v)
+	}
+	sort.SliceStable(st.kustomizations, func(i, j int) bool {
+		return order(st.kustomizations[i]) < order(st.kustomizations[j])
+	})
+	var automation imagev1.ImageUpdateAutomationList
+	if err := c.List(ctx, &automation); err != nil {
+		return st, err
+	}
+	st.automation = automation.Items
+	return st, nil
+}
+
+// order puts the root first and production last.
+func order(k Kustomization) string {
+	switch {
+	case k.Name == syncName:
+		return "0"
+	case k.Environment == "":
+		return "1" + k.Name
+	case k.Environment == "prod":
+		return "3" + k.Name
+	default:
+		return "2" + k.Name
+	}
+}
+
+// behind names the first Kustomization that is not where it should be, with what
+// Flux says of it; "" means that all are Ready at the artifact's revision.
+func (st fluxState) behind() string {
+	if st.revision == "" {
+		return "GitRepository " + syncName + " has no artifact yet: " + st.source.Message
+	}
+	if len(st.kustomizations) < 2 {
+		return "Kustomization " + syncName + " has not been applied yet"
+	}
+	for _, k := range st.kustomizations {
+		if !k.Suspended && (!k.Ready || k.Revision != st.revision) {
+			msg := k.Message
+			if k.Ready {
+				msg = "at " + k.Revision
+			}
+			return "Kustomization " + k.Name + ": " + msg
+		}
+	}
+	return ""
+}
+
+// automationIdle reports whether image automation has seen the newest revision
+// and has nothing to change in it.
+func (st fluxState) automationIdle() bool {
+	for _, a := range st.automation {
+		if a.Spec.Suspend {
+			continue
+		}
+		cond := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
+		if cond == nil || cond.Status != metav1.ConditionTrue || a.Status.ObservedGeneration != a.Generation {
+			return false
+		}
+		// It looks again whenever a policy finds another image; until the
+		// policies have been seen it has had nothing to do.
+		if len(a.Status.ObservedPolicies) == 0 {
+			return false
+		}
+		if a.Status.LastPushCommit != "" && a.Status.LastPushCommit != st.commit && a.Status.ObservedSourceRevision != st.revision {
+			return false
+		}
+	}
+	return true
+}
+
+// requestReconcile asks a controller to look at an object now. The token comes
+// back in status.lastHandledReconcileAt.
+func requestReconcile(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, name, token string) error {
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(gvk)
+	o.SetNamespace(fluxNamespace)
+	o.SetName(name)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, token)
+	return c.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch))
+}
+
+// progress is told about Kustomizations while they converge.
+type progress interface {
+	Set(name, state string)
+	End(name, state string)
+}
+
+// converge waits until every Kustomization that is not suspended is Ready at a
+// revision that contains commit. It fails as soon as Flux has failed twice on
+// the same revision while all of the lab was up: the first failure may be that
+// of a component which just restarted, the second is the manifest's.
+func (l *Lab) converge(ctx context.Context, commit string, settled bool, within time.Duration, p progress) (fluxState, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	c, err := l.Client()
+	if err != nil {
+		return fluxState{}, err
+	}
+	retries := map[string]retry{} // by object
+	var st fluxState
+	var last error
+	for {
+		now, err := look(ctx, c)
+		last = err
+		if err == nil {
+			st = now
+			fresh := commit == "" || st.commit == commit || l.contains(ctx, st.commit, commit)
+			l.show(st, fresh, p)
+			switch {
+			case fresh && st.behind() == "" && (!settled || st.automationIdle() && l.atTip(ctx, st)):
+				return st, nil
+			case fresh:
+				if err := l.failures(ctx, c, st, retries); err != nil {
+					return st, err
+				}
+			default:
+				if err := l.sourceFailure(ctx, c, st, retries); err != nil {
+					return st, err
+				}
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return st, ctx.Err()
+			}
+			why := st.behind()
+			switch {
+			case last != nil && !errors.Is(last, context.DeadlineExceeded):
+				why = last.Error()
+			case why == "":
+				why = "image automation has not settled"
+			}
+			return st, report.Refuse("lumacore lab status", "not in sync within %s: %s", within, why)
+		}
+	}
+}
+
+func (l *Lab) atTip(ctx context.Context, st fluxState) bool {
+	tip, err := l.tip(ctx)
+	return err == nil && tip == st.commit
+}
+
+func (l *Lab) show(st fluxState, fresh bool, p progress) {
+	if p == nil {
+		return
+	}
+	for _, k := range st.kustomizations {
+		switch {
+		case k.Suspended:
+			p.End(k.Name, "suspended: "+k.Message)
+		case fresh && k.Ready && k.Revision == st.revision:
+			p.End(k.Name, "ready at "+shortRevision(k.Revision))
+		default:
+			p.Set(k.Name, firstLine(k.Message))
+		}
+	}
+}
+
+// retry is a second attempt that was asked for.
+type retry struct {
+	token    string
+	restarts int // of all components, when it was asked for
+}
+
+// failures returns the failure of the first Kustomization that has failed twice.
+func (l *Lab) failures(ctx context.Context, c client.Client, st fluxState, retries map[string]retry) error {
+	for _, k := range st.kustomizations {
+		failed := !k.Suspended && !k.Ready && k.attempted == st.revision && failureReasons[k.reason]
+		if !failed {
+			continue
+		}
+		again, err := l.failedTwice(ctx, c, kustomizationKind, k.Name, k.handled, retries)
+		if err != nil || !again {
+			return err
+		}
+		return report.Refuse("mend it and push again; what was applied before stays",
+			"Kustomization %s failed at %s: %s", k.Name, shortRevision(st.revision), k.Message)
+	}
+	return nil
+}
+
+// failureReasons are the reasons with which kustomize-controller says that it
+// gave up on a revision; DependencyNotReady and Progressing are not among them.
+// https://fluxcd.io/flux/components/kustomize/kustomizations/#conditions
+var failureReasons = map[string]bool{
+	meta.BuildFailedReason: true, meta.ReconciliationFailedReason: true, meta.HealthCheckFailedReason: true,
+	meta.PruneFailedReason: true, meta.ArtifactFailedReason: true,
+}
+
+func (l *Lab) sourceFailure(ctx context.Context, c client.Client, st fluxState, retries map[string]retry) error {
+	if st.source.Status != metav1.ConditionFalse {
+		return nil
+	}
+	again, err := l.failedTwice(ctx, c, gitRepositoryKind, syncName, st.sourceHandled, retries)
+	if err != nil || !again {
+		return err
+	}
+	return report.Refuse("lumacore lab logs source-controller", "GitRepository %s failed: %s", syncName, st.source.Message)
+}
+
+// failedTwice reports whether an object that has failed has failed on a retry
+// too, during which no component restarted. Else it asks for a retry.
+func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, name, handled string, retries map[string]retry) (bool, error) {
+	restarts, up := l.restarts()
+	key := gvk.Kind + "/" + name
+	r, asked := retries[key]
+	switch {
+	case !up:
+		delete(retries, key)
+		return false, nil
+	case asked && handled == r.token && restarts == r.restarts:
+		return true, nil
+	case asked && handled != r.token:
+		return false, nil // under way
+	}
+	r = retry{token: time.Now().Format(time.RFC3339Nano), restarts: restarts}
+	if err := requestReconcile(ctx, c, gvk, name, r.token); err != nil {
+		return false, nil //nolint:nilerr // the API server may be away for a moment; the caller looks again
+	}
+	retries[key] = r
+	return false, nil
+}
+
+// restarts returns how often components have restarted in all, and whether all
+// are ready now.
+func (l *Lab) restarts() (int, bool) {
+	st, err := l.state()
+	if err != nil {
+		return 0, false
+	}
+	n := 0
+	for _, c := range st.Components {
+		n += c.Restarts
+	}
+	return n, len(st.unready()) == 0
+}
+
+// shortRevision shortens main@sha1:0123456789… to main@0123456.
+func shortRevision(r string) string {
+	ref, commit, ok := strings.Cut(r, "@sha1:")
+	if !ok {
+		return r
+	}
+	return ref + "@" + short(commit)
+}

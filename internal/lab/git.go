@@ -1,0 +1,318 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lumacore.dev/lumacore/blueprint"
+	"lumacore.dev/lumacore/internal/lab/gitserver"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+const (
+	repositoryName = "lumacore"
+	branch         = "main"
+	gitUser        = "lab"
+)
+
+// author is who commits what the lab itself puts into its repository.
+var author = []string{
+	"GIT_AUTHOR_NAME=LumaCore lab", "GIT_AUTHOR_EMAIL=lab@lumacore.invalid",
+	"GIT_COMMITTER_NAME=LumaCore lab", "GIT_COMMITTER_EMAIL=lab@lumacore.invalid",
+}
+
+func (l *Lab) gitURL(s settings) string {
+	return "http://" + s.Ports.addr("git") + "/" + repositoryName + ".git"
+}
+
+// git runs git and returns its trimmed stdout. The user's and the system's
+// configuration do not count: hooks, signing and aliases of a person must not
+// change what the lab does.
+func git(ctx context.Context, env []string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0")
+	// The caller may sit in a hook or a rebase, where these point elsewhere.
+	cmd.Env = append(without(cmd.Env, "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"), env...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", fmt.Errorf("git %s: %w: %s", verb(args), err, strings.TrimSpace(errs.String()))
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// verb is the git command among the arguments, for messages.
+func verb(args []string) string {
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "-C" || args[i] == "-c" || args[i] == "--git-dir":
+			i++
+		case !strings.HasPrefix(args[i], "-"):
+			return args[i]
+		}
+	}
+	return ""
+}
+
+func without(env []string, names ...string) []string {
+	var kept []string
+next:
+	for _, kv := range env {
+		for _, n := range names {
+			if strings.HasPrefix(kv, n+"=") {
+				continue next
+			}
+		}
+		kept = append(kept, kv)
+	}
+	return kept
+}
+
+// ServeGit is the lab's Git server; it runs as a component of its own.
+func (l *Lab) ServeGit(ctx context.Context) error {
+	s, err := l.loadSettings()
+	if err != nil {
+		return err
+	}
+	h, err := gitserver.Handler(l.gitRoot(), gitUser, s.Password)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Addr: s.Ports.addr("git"), Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	stop := context.AfterFunc(ctx, func() {
+		within, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = srv.Shutdown(within)
+	})
+	defer stop()
+	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// seedGit makes the bare repository and, if it has no main branch yet, commits
+// the blueprint that is embedded in this binary.
+func (l *Lab) seedGit(ctx context.Context, s settings) error {
+	repo := l.repository()
+	if _, err := git(ctx, nil, "init", "--quiet", "--bare", "--initial-branch="+branch, repo); err != nil {
+		return err
+	}
+	for k, v := range map[string]string{
+		"http.receivepack":             "true",
+		"receive.fsckObjects":          "true",
+		"receive.denyDeletes":          "true",
+		"receive.advertisePushOptions": "true",
+		"gc.auto":                      "0", // no background process of git's own
+	} {
+		if _, err := git(ctx, nil, "-C", repo, "config", k, v); err != nil {
+			return err
+		}
+	}
+	if tip, _ := l.tip(ctx); tip != "" {
+		return nil
+	}
+	tmp, err := os.MkdirTemp(l.path("tmp"), "seed-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := WriteBlueprint(tmp); err != nil {
+		return err
+	}
+	tree, err := l.writeTree(ctx, tmp)
+	if err != nil {
+		return err
+	}
+	commit, err := git(ctx, author, "-C", repo, "commit-tree", tree, "-m", "chore: the blueprint as lumacore ships it")
+	if err != nil {
+		return err
+	}
+	_, err = git(ctx, nil, "-C", repo, "update-ref", "refs/heads/"+branch, commit)
+	return err
+}
+
+// WriteBlueprint writes the embedded blueprint below dir.
+func WriteBlueprint(dir string) error {
+	return fs.WalkDir(blueprint.Files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(dir, filepath.FromSlash(path))
+		if d.IsDir() {
+			return os.MkdirAll(target, 0o755)
+		}
+		b, err := blueprint.Files.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, b, 0o644)
+	})
+}
+
+// writeTree writes the files below dir as a tree object into the lab's
+// repository, without touching any index or repository that dir may be in.
+// What .gitignore files name is left out.
+func (l *Lab) writeTree(ctx context.Context, dir string) (string, error) {
+	tmp, err := os.MkdirTemp(l.path("tmp"), "index-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	env := []string{
+		"GIT_DIR=" + l.repository(), "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
+	}
+	if _, err := git(ctx, env, "-C", dir, "-c", "core.bare=false", "add", "--all", "."); err != nil {
+		return "", err
+	}
+	return git(ctx, env, "write-tree")
+}
+
+// tip returns the commit at the head of the lab's main branch, "" if there is
+// none.
+func (l *Lab) tip(ctx context.Context) (string, error) {
+	return git(ctx, nil, "-C", l.repository(), "rev-parse", "--verify", "--quiet", "refs/heads/"+branch)
+}
+
+// contains reports whether commit is an ancestor of, or is, tip.
+func (l *Lab) contains(ctx context.Context, tip, commit string) bool {
+	_, err := git(ctx, nil, "-C", l.repository(), "merge-base", "--is-ancestor", commit, tip)
+	return err == nil
+}
+
+// pushed is what a push brought.
+type pushed struct {
+	Commit   string // now at the head of main
+	Source   string // what it is of, for a person
+	Changed  bool   // false when the lab had it already
+	Replaced int    // commits of the lab that are no longer in main
+}
+
+// pushTree pushes the content of dir to the lab's Git server.
+//
+// The HEAD of a checkout's top folder goes as it is, with its history. A
+// subfolder (LumaCore's own blueprint/) or an uncommitted work tree (dirty) goes
+// as one commit on top of what the lab has.
+func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) (pushed, error) {
+	var p pushed
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return p, err
+	}
+	if abs, err = filepath.EvalSymlinks(abs); err != nil {
+		return p, report.Misuse("", "nothing to push: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(abs, "clusters", "lab")); err != nil {
+		return p, report.Misuse("give the folder that has clusters/ in it; in LumaCore's own repository that is blueprint",
+			"%s has no clusters/lab, which is what the lab's Flux reads", dir)
+	}
+	top, err := git(ctx, nil, "-C", abs, "rev-parse", "--show-toplevel")
+	checkout := err == nil
+	if !checkout && !dirty {
+		return p, report.Misuse("git init and commit, or push the files as they are with --dirty", "%s is not in a Git checkout", dir)
+	}
+	before, err := l.tip(ctx)
+	if err != nil {
+		return p, err
+	}
+	head := ""
+	if checkout {
+		head, err = git(ctx, nil, "-C", abs, "rev-parse", "--verify", "--quiet", "HEAD")
+		if err != nil && !dirty {
+			return p, report.Misuse("commit first, or push the files as they are with --dirty", "%s has no commit yet", dir)
+		}
+	}
+	var from []string // where the commit is: git -C …
+	switch {
+	case !dirty && top == abs:
+		p.Commit, p.Source = head, "HEAD "+short(head)
+		from = []string{"-C", abs}
+	default:
+		var tree string
+		if dirty {
+			p.Source = "work tree"
+			if tree, err = l.writeTree(ctx, abs); err != nil {
+				return p, err
+			}
+		} else {
+			rel, err := filepath.Rel(top, abs)
+			if err != nil {
+				return p, err
+			}
+			p.Source = "HEAD " + short(head) + ":" + filepath.ToSlash(rel)
+			if tree, err = l.importTree(ctx, abs, head+":"+filepath.ToSlash(rel)); err != nil {
+				return p, err
+			}
+		}
+		if old, err := git(ctx, nil, "-C", l.repository(), "rev-parse", before+"^{tree}"); err == nil && old == tree {
+			p.Commit = before
+			return p, nil
+		}
+		message := "chore: push of a " + p.Source
+		if head != "" {
+			message += "\n\nSource-Revision: " + head
+		}
+		if p.Commit, err = git(ctx, author, "-C", l.repository(), "commit-tree", tree, "-p", before, "-m", message); err != nil {
+			return p, err
+		}
+		from = []string{"-C", l.repository()}
+	}
+	if p.Commit == before {
+		return p, nil
+	}
+	args := append(from, "-c", "credential.helper=", "-c", "credential.helper=store --file="+l.gitCredentials(),
+		"push", "--quiet", "--force-with-lease="+branch+":"+before, l.gitURL(s), p.Commit+":refs/heads/"+branch)
+	if _, err := git(ctx, nil, args...); err != nil {
+		return p, report.Refuse("run the same command again", "the lab's Git server did not take the push: %w", err)
+	}
+	p.Changed = true
+	if n, err := git(ctx, nil, "-C", l.repository(), "rev-list", "--count", p.Commit+".."+before); err == nil {
+		fmt.Sscan(n, &p.Replaced)
+	}
+	return p, nil
+}
+
+// importTree copies a tree of another repository into the lab's, through the
+// files themselves: repositories may differ in object format or be partial.
+func (l *Lab) importTree(ctx context.Context, repo, tree string) (string, error) {
+	tmp, err := os.MkdirTemp(l.path("tmp"), "tree-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	work := filepath.Join(tmp, "work")
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return "", err
+	}
+	gitDir, err := git(ctx, nil, "-C", repo, "rev-parse", "--absolute-git-dir")
+	if err != nil {
+		return "", err
+	}
+	env := []string{"GIT_DIR=" + gitDir, "GIT_WORK_TREE=" + work, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index")}
+	if _, err := git(ctx, env, "-C", work, "read-tree", tree); err != nil {
+		return "", err
+	}
+	if _, err := git(ctx, env, "-C", work, "checkout-index", "--all"); err != nil {
+		return "", err
+	}
+	return l.writeTree(ctx, work)
+}
+
+func short(commit string) string {
+	if len(commit) > 8 {
+		return commit[:8]
+	}
+	return commit
+}

@@ -1,0 +1,394 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"lumacore.dev/lumacore/internal/lab/programs"
+	"lumacore.dev/lumacore/internal/lab/supervisor"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// Phase is a part of `lab up` and how long it took.
+type Phase struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Up brings the lab up and returns when staging is healthy. The bool says that
+// there was nothing to do.
+func (l *Lab) Up(ctx context.Context, within time.Duration) (*Report, bool, error) {
+	if err := l.foreign(); err != nil {
+		return nil, false, err
+	}
+	if err := findGit(ctx); err != nil {
+		return nil, false, err
+	}
+	wasRunning := l.Running()
+	if wasRunning && l.Programs.Complete() {
+		if st, err := l.state(); err == nil && len(st.unready()) == 0 {
+			if rep, err := l.Status(ctx); err == nil && rep.Ready {
+				return rep, true, nil
+			}
+		}
+	}
+	start := time.Now()
+	var supervisorDied <-chan error
+	if !wasRunning {
+		died, err := l.startSupervisor()
+		if err != nil {
+			return nil, false, err
+		}
+		supervisorDied = died
+	}
+	rep, err := l.bringUp(ctx, start, within, supervisorDied)
+	if err != nil && ctx.Err() != nil && !wasRunning {
+		// Ctrl-C takes back what this call started. What is compiled stays.
+		fmt.Fprintln(l.Streams.Err, "interrupted: stopping the lab")
+		if _, derr := l.Down(context.WithoutCancel(ctx), false); derr != nil {
+			return nil, false, errors.Join(err, derr)
+		}
+	}
+	return rep, false, err
+}
+
+func (l *Lab) bringUp(ctx context.Context, start time.Time, within time.Duration, died <-chan error) (*Report, error) {
+	var phases []Phase
+	mark := func(name string, since time.Time) {
+		phases = append(phases, Phase{Name: name, Seconds: time.Since(since).Round(10 * time.Millisecond).Seconds()})
+	}
+	if !l.Programs.Complete() {
+		if err := l.Build(ctx); err != nil {
+			return nil, err
+		}
+		mark("programs", start)
+	}
+	components := time.Now()
+	steps := l.Streams.Steps()
+	defer steps.Close()
+	if err := l.waitComponents(ctx, within, died, steps, func(controlPlane bool) {
+		if controlPlane {
+			mark("control plane", components)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	mark("controllers", components)
+	reconcile := time.Now()
+	if _, err := l.converge(ctx, "", true, within, steps); err != nil {
+		return nil, err
+	}
+	mark("reconcile", reconcile)
+	mark("total", start)
+	steps.Close()
+	b, err := json.Marshal(phases)
+	if err != nil {
+		return nil, err
+	}
+	if err := report.WriteFile(l.phasesFile(), b, 0o600); err != nil {
+		return nil, err
+	}
+	return l.Status(ctx)
+}
+
+// Build compiles what is missing, with progress.
+func (l *Lab) Build(ctx context.Context) error {
+	if l.Programs.Complete() {
+		return nil
+	}
+	steps := l.Streams.Steps(l.Programs.Missing()...)
+	defer steps.Close()
+	return l.Programs.Build(ctx, steps)
+}
+
+// waitComponents waits until the supervisor reports all components ready.
+func (l *Lab) waitComponents(ctx context.Context, within time.Duration, died <-chan error, steps *report.Steps, done func(controlPlane bool)) error {
+	deadline := time.Now().Add(within)
+	controlPlane := sync.OnceFunc(func() { done(true) })
+	for {
+		select {
+		case err := <-died:
+			return l.supervisorFailed(err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+		st, err := l.state()
+		if err != nil {
+			continue // not written yet
+		}
+		for _, c := range st.Components {
+			switch {
+			case c.State == supervisor.Ready:
+				if c.Name == "kube-apiserver" {
+					controlPlane()
+				}
+				steps.End(c.Name, "ready")
+			case c.State == supervisor.CrashLoop:
+				return report.Refuse("lumacore lab logs "+c.Name, "%s does not start: %s", c.Name, c.Message)
+			case l.Streams.ErrTTY || c.Restarts > 0:
+				steps.Set(c.Name, strings.TrimSpace(string(c.State)+" "+firstLine(c.Message)))
+			}
+		}
+		left := st.unready()
+		if len(left) == 0 && len(st.Components) > 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			names := make([]string, len(left))
+			for i, c := range left {
+				names[i] = fmt.Sprintf("%s (%s: %s)", c.Name, c.State, firstLine(c.Message))
+			}
+			return report.Refuse("lumacore lab doctor", "not ready within %s: %s", within, strings.Join(names, ", "))
+		}
+	}
+}
+
+func (l *Lab) supervisorFailed(err error) error {
+	tail := l.procs().Tail("supervisor", 10)
+	return &report.Failure{
+		Err:  fmt.Errorf("the supervisor ended (%v):\n%s", err, strings.Join(tail, "\n")),
+		Next: "lumacore lab doctor",
+	}
+}
+
+// foreign refuses a directory that has something else in it.
+func (l *Lab) foreign() error {
+	entries, err := os.ReadDir(l.Dir)
+	if errors.Is(err, os.ErrNotExist) || (err == nil && len(entries) == 0) {
+		return nil
+	}
+	if err != nil {
+		return report.Misuse("give another folder with --dir", "cannot use %s for the lab: %v", l.Dir, err)
+	}
+	for _, own := range []string{l.settingsFile(), l.path("run")} {
+		if _, err := os.Stat(own); err == nil {
+			return nil
+		}
+	}
+	return report.Misuse("give an empty folder with --dir", "%s is not empty and is not a lab", l.Dir)
+}
+
+// findGit makes sure that the Git server will work.
+func findGit(ctx context.Context) error {
+	out, err := git(ctx, nil, "--exec-path")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(out, "git-http-backend"))
+	}
+	if err != nil {
+		return report.Misuse("install git (Debian, Ubuntu: apt-get install git)", "the lab's Git server is git's own http-backend, which is not here: %v", err)
+	}
+	return nil
+}
+
+// startSupervisor starts this binary again, detached, and returns a channel that
+// tells when it ends. A second supervisor for the same directory ends at once
+// with success: the first one holds the lock.
+func (l *Lab) startSupervisor() (<-chan error, error) {
+	if err := os.MkdirAll(l.path("logs"), 0o700); err != nil {
+		return nil, err
+	}
+	// What a dead supervisor wrote must not be taken for the new one's word.
+	if err := os.Remove(l.stateFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	log, err := os.OpenFile(l.procs().LogFile("supervisor"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(l.Self, "lab", "supervise", "--dir="+l.Dir)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives the terminal
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	died := make(chan error, 1)
+	go func() {
+		if err := cmd.Wait(); err != nil {
+			died <- err
+		}
+	}()
+	return died, nil
+}
+
+// Supervise is the supervisor's process: it holds the lab's lock, ends what a
+// killed predecessor left, and runs the components until ctx is cancelled.
+func (l *Lab) Supervise(ctx context.Context, log io.Writer) error {
+	lock, ok, err := l.lock()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		fmt.Fprintln(log, "another supervisor runs in this directory")
+		return nil
+	}
+	defer func() { _ = lock.Unlock() }()
+	left, err := supervisor.Reap(l.procs(), supervisor.DefaultGrace)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		fmt.Fprintln(log, "ended what an earlier supervisor left:", strings.Join(left, ", "))
+	}
+	s, err := l.ensureSettings()
+	if err != nil {
+		return err
+	}
+	if err := l.prepare(s); err != nil {
+		return err
+	}
+	started := time.Now()
+	before := map[string]supervisor.State{}
+	sup, err := supervisor.New(l.procs(), l.components(s), func(all []supervisor.Status) {
+		for _, c := range all {
+			if before[c.Name] != c.State {
+				fmt.Fprintln(log, time.Now().Format(time.RFC3339Nano), c.Name, c.State, firstLine(c.Message))
+				before[c.Name] = c.State
+			}
+		}
+		b, err := json.Marshal(State{PID: os.Getpid(), Started: started.Format(time.RFC3339), Components: all})
+		if err == nil {
+			err = report.WriteFile(l.stateFile(), b, 0o600)
+		}
+		if err != nil {
+			fmt.Fprintln(log, "state not written:", err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	sup.Run(ctx)
+	return os.RemoveAll(l.path("tmp"))
+}
+
+// Down stops the lab; purge also deletes its data. It returns false when there
+// was nothing to stop. It works without a supervisor too.
+func (l *Lab) Down(ctx context.Context, purge bool) (bool, error) {
+	if _, err := os.Stat(l.Dir); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err := l.foreign(); err != nil {
+		return false, err
+	}
+	stopped := false
+	if l.Running() {
+		stopped = true
+		st, err := l.state()
+		if err == nil && st.PID > 1 {
+			if err := syscall.Kill(st.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return false, fmt.Errorf("stop the supervisor (process %d): %w", st.PID, err)
+			}
+		}
+		if err := poll(ctx, time.Minute, func() error {
+			if l.Running() {
+				return fmt.Errorf("the supervisor (process %d) is still stopping its components", st.PID)
+			}
+			return nil
+		}); err != nil {
+			return false, report.Refuse("run the same command again, or see "+l.procs().LogFile("supervisor"), "%w", err)
+		}
+	}
+	lock, ok, err := l.lock()
+	if err != nil {
+		return stopped, err
+	}
+	if !ok {
+		return stopped, report.Refuse("run lumacore lab down again", "the lab was started again meanwhile")
+	}
+	defer func() { _ = lock.Unlock() }()
+	left, err := supervisor.Reap(l.procs(), supervisor.DefaultGrace)
+	if err != nil {
+		return stopped, err
+	}
+	if err := os.RemoveAll(l.path("tmp")); err != nil {
+		return stopped, err
+	}
+	if purge {
+		return stopped || len(left) > 0, l.purge()
+	}
+	return stopped || len(left) > 0, nil
+}
+
+// purge deletes what a lab has, by name, and then its folder if that is empty:
+// --dir may name a folder that has more in it.
+func (l *Lab) purge() error {
+	for _, name := range []string{
+		"data", "git", "kubeconfig", "pki", "gatekeeper-certs", "tmp", "logs",
+		"lab.json", "state.json", "phases.json", "kwok.yaml", "registry.yaml", "git-credentials", "run",
+	} {
+		if err := os.RemoveAll(l.path(name)); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(l.Dir); err != nil {
+		return report.Refuse("look what is in it", "the lab's data is deleted, but %s is not empty", l.Dir)
+	}
+	return nil
+}
+
+// Push pushes the content of dir and waits until Flux has applied it.
+func (l *Lab) Push(ctx context.Context, dir string, dirty bool, within time.Duration) (*PushReport, error) {
+	s, err := l.loadSettings()
+	if err != nil || !l.Running() {
+		return nil, l.notRunning()
+	}
+	start := time.Now()
+	p, err := l.pushTree(ctx, s, dir, dirty)
+	if err != nil {
+		return nil, err
+	}
+	if p.Replaced > 0 {
+		fmt.Fprintf(l.Streams.Err, "%d commit(s) that were made in the lab are not in this checkout and are gone from its main branch\n", p.Replaced)
+	}
+	if p.Changed {
+		c, err := l.Client()
+		if err != nil {
+			return nil, err
+		}
+		// Without it source-controller would look within its interval, a minute.
+		// A component that restarts just now is no reason to fail.
+		token := time.Now().Format(time.RFC3339Nano)
+		if err := poll(ctx, within, func() error { return requestReconcile(ctx, c, gitRepositoryKind, syncName, token) }); err != nil {
+			return nil, err
+		}
+	}
+	steps := l.Streams.Steps()
+	slow := time.AfterFunc(2*time.Second, func() {
+		fmt.Fprintf(l.Streams.Err, "waiting for Flux to apply %s\n", short(p.Commit))
+	})
+	st, err := l.converge(ctx, p.Commit, false, within, nil)
+	slow.Stop()
+	steps.Close()
+	if err != nil {
+		return nil, err
+	}
+	return &PushReport{
+		TypeMeta: report.Meta("LabPushReport"), Source: p.Source, Commit: p.Commit, Changed: p.Changed,
+		Revision: st.revision, Seconds: time.Since(start).Seconds(), Kustomizations: st.kustomizations,
+	}, nil
+}
+
+// DefaultCache opens the user's cache of programs.
+func DefaultCache(ctx context.Context) (*programs.Cache, error) {
+	root, err := programs.DefaultCache()
+	if err != nil {
+		return nil, err
+	}
+	version, err := programs.GoVersion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return programs.OpenCache(root, version), nil
+}
