@@ -315,10 +315,14 @@ func (l *Lab) registerWebhook(ctx context.Context, s settings) error {
 			NamespaceSelector:       &selector, Rules: rules,
 		}
 	}
-	rule := func(groups, resources []string) admissionv1.RuleWithOperations {
+	// A namespace selector does not keep cluster-scoped objects away from a
+	// webhook; without the scope, a Gatekeeper that is down would lock out
+	// everything that a cold start needs.
+	scope := admissionv1.NamespacedScope
+	rule := func(groups, resources []string, scope *admissionv1.ScopeType) admissionv1.RuleWithOperations {
 		return admissionv1.RuleWithOperations{
 			Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
-			Rule:       admissionv1.Rule{APIGroups: groups, APIVersions: []string{"*"}, Resources: resources},
+			Rule:       admissionv1.Rule{APIGroups: groups, APIVersions: []string{"*"}, Resources: resources, Scope: scope},
 		}
 	}
 	env := func(op metav1.LabelSelectorOperator) metav1.LabelSelector {
@@ -327,15 +331,15 @@ func (l *Lab) registerWebhook(ctx context.Context, s settings) error {
 			{Key: "admission.gatekeeper.sh/ignore", Operator: metav1.LabelSelectorOpDoesNotExist},
 		}}
 	}
-	all := rule([]string{"*"}, []string{"*"})
+	all := []string{"*"}
 	w := &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: "gatekeeper-validating-webhook-configuration"},
 		Webhooks: []admissionv1.ValidatingWebhook{
-			webhook("prod.validation.gatekeeper.sh", "/v1/admit", admissionv1.Fail, env(metav1.LabelSelectorOpIn), all),
-			webhook("validation.gatekeeper.sh", "/v1/admit", admissionv1.Ignore, env(metav1.LabelSelectorOpNotIn), all),
-			webhook("check-ignore-label.gatekeeper.sh", "/v1/admitlabel", admissionv1.Fail, metav1.LabelSelector{},
-				rule([]string{""}, []string{"namespaces"})),
+			webhook("prod.validation.gatekeeper.sh", "/v1/admit", admissionv1.Fail, env(metav1.LabelSelectorOpIn), rule(all, all, &scope)),
+			webhook("validation.gatekeeper.sh", "/v1/admit", admissionv1.Ignore, env(metav1.LabelSelectorOpNotIn), rule(all, all, nil)),
+			webhook("check-ignore-label.gatekeeper.sh", "/v1/admitlabel", admissionv1.Ignore, metav1.LabelSelector{},
+				rule([]string{""}, []string{"namespaces"}, nil)),
 		},
 	}
 	u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(w)

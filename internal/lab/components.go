@@ -49,6 +49,7 @@ func certs() []pki.Cert {
 		{Name: "kube-controller-manager", User: "system:kube-controller-manager", Client: true},
 		{Name: "kube-scheduler", User: "system:kube-scheduler", Client: true},
 		{Name: "kwok", User: "lumacore-lab-kwok", Client: true},
+		{Name: "git", User: "lumacore-lab-git", Client: true},
 		{Name: "gatekeeper-webhook", User: "gatekeeper-webhook", Server: true},
 	}
 	for _, c := range fluxControllers {
@@ -61,7 +62,7 @@ func certs() []pki.Cert {
 
 // kubeconfigs names the client certificates that a kubeconfig is written for.
 func kubeconfigs() []string {
-	return append([]string{"admin", "supervisor", "kube-controller-manager", "kube-scheduler", "kwok", "gatekeeper"}, fluxControllers...)
+	return append([]string{"admin", "supervisor", "kube-controller-manager", "kube-scheduler", "kwok", "gatekeeper", "git"}, fluxControllers...)
 }
 
 // components is the lab, declared: every part with what it needs. The order of
@@ -119,6 +120,9 @@ func (l *Lab) components(s settings) []supervisor.Component {
 				"--allow-privileged=true",
 				"--profiling=false", "--shutdown-delay-duration=0s",
 			},
+			// Reading the definitions of some seventy custom resources leaves a
+			// peak behind that the runtime would give back only slowly.
+			Env:   []string{"GOMEMLIMIT=600MiB"},
 			Ready: probes.https(p.addr("kube-apiserver"), "/readyz"),
 			Grace: 15 * time.Second,
 		},
@@ -167,12 +171,10 @@ func (l *Lab) components(s settings) []supervisor.Component {
 			Ready: probes.http("http://" + p.addr("kwok") + "/healthz"),
 		},
 		{
-			Name: "git",
-			Path: l.Self,
-			Args: []string{"lab", "serve-git", "--dir=" + l.Dir},
-			Ready: func(ctx context.Context) error {
-				return probes.http("http://" + p.addr("git") + "/healthz")(ctx)
-			},
+			Name:  "git",
+			Path:  l.Self,
+			Args:  []string{"lab", "serve-git", "--dir=" + l.Dir},
+			Ready: probes.http("http://" + p.addr("git") + "/healthz"),
 		},
 		{
 			Name:  "git-seed",
@@ -208,7 +210,8 @@ func (l *Lab) components(s settings) []supervisor.Component {
 				// mutation, which the blueprint does not use. Without "generate" no
 				// CRD is made for a ConstraintTemplate.
 				"--operation=webhook", "--operation=audit", "--operation=status", "--operation=generate",
-				"--debug-use-fake-pod", // it has no Pod object to own its status objects
+				"--exempt-namespace=gatekeeper-system", // as the chart does: it may carry the ignore label
+				"--debug-use-fake-pod",                 // it has no Pod object to own its status objects
 				"--audit-interval=10", "--constraint-violations-limit=20", "--api-cache-dir=" + data("gatekeeper"),
 				// The default of 30 s gives API servers of a real cluster time to
 				// learn of the CRD; here there is one.

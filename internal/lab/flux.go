@@ -190,6 +190,9 @@ func (l *Lab) converge(ctx context.Context, commit string, settled bool, within 
 		return fluxState{}, err
 	}
 	retries := map[string]retry{} // by object
+	// The Git server tells Flux of a push; if it was killed before it could,
+	// Flux would look within its interval, a minute.
+	nudge := time.Now().Add(2 * time.Second)
 	var st fluxState
 	var last error
 	for {
@@ -206,6 +209,9 @@ func (l *Lab) converge(ctx context.Context, commit string, settled bool, within 
 				if err := l.failures(ctx, c, st, retries); err != nil {
 					return st, err
 				}
+			case time.Now().After(nudge):
+				nudge = time.Now().Add(5 * time.Second)
+				_ = requestReconcile(ctx, c, gitRepositoryKind, syncName, time.Now().Format(time.RFC3339Nano))
 			default:
 				if err := l.sourceFailure(ctx, c, st, retries); err != nil {
 					return st, err

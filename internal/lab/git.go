@@ -86,7 +86,7 @@ func (l *Lab) ServeGit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h, err := gitserver.Handler(l.gitRoot(), gitUser, s.Password)
+	h, err := gitserver.Handler(l.gitRoot(), gitUser, s.Password, func() { go l.webhook(ctx) })
 	if err != nil {
 		return err
 	}
@@ -101,6 +101,22 @@ func (l *Lab) ServeGit(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// webhook tells Flux that something was pushed, as GitLab does through a
+// Receiver. Flux finds out by itself within a minute if that fails.
+func (l *Lab) webhook(ctx context.Context) {
+	token := time.Now().Format(time.RFC3339Nano)
+	err := poll(ctx, 10*time.Second, func() error {
+		c, err := newClient(l.kubeconfig("git"))
+		if err != nil {
+			return err
+		}
+		return requestReconcile(ctx, c, gitRepositoryKind, syncName, token)
+	})
+	if err != nil {
+		fmt.Fprintf(l.Streams.Err, "Flux was not told of a push: %v\n", err)
+	}
 }
 
 // seedGit makes the bare repository and, if it has no main branch yet, commits

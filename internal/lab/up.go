@@ -135,7 +135,11 @@ func (l *Lab) waitComponents(ctx context.Context, within time.Duration, died <-c
 				}
 				steps.End(c.Name, "ready")
 			case c.State == supervisor.CrashLoop:
-				return report.Refuse("lumacore lab logs "+c.Name, "%s does not start: %s", c.Name, c.Message)
+				log := c.Name
+				if c.Task {
+					log = "supervisor" // a task runs inside it
+				}
+				return report.Refuse("lumacore lab logs "+log, "%s does not start: %s", c.Name, c.Message)
 			case l.Streams.ErrTTY || c.Restarts > 0:
 				steps.Set(c.Name, strings.TrimSpace(string(c.State)+" "+firstLine(c.Message)))
 			}
@@ -352,25 +356,11 @@ func (l *Lab) Push(ctx context.Context, dir string, dirty bool, within time.Dura
 	if p.Replaced > 0 {
 		fmt.Fprintf(l.Streams.Err, "%d commit(s) that were made in the lab are not in this checkout and are gone from its main branch\n", p.Replaced)
 	}
-	if p.Changed {
-		c, err := l.Client()
-		if err != nil {
-			return nil, err
-		}
-		// Without it source-controller would look within its interval, a minute.
-		// A component that restarts just now is no reason to fail.
-		token := time.Now().Format(time.RFC3339Nano)
-		if err := poll(ctx, within, func() error { return requestReconcile(ctx, c, gitRepositoryKind, syncName, token) }); err != nil {
-			return nil, err
-		}
-	}
-	steps := l.Streams.Steps()
 	slow := time.AfterFunc(2*time.Second, func() {
 		fmt.Fprintf(l.Streams.Err, "waiting for Flux to apply %s\n", short(p.Commit))
 	})
 	st, err := l.converge(ctx, p.Commit, false, within, nil)
 	slow.Stop()
-	steps.Close()
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,8 @@ type Steps struct {
 	s        *Streams
 	progress *mpb.Progress
 
+	created time.Time
+
 	mu    sync.Mutex
 	steps map[string]*step
 	order int
@@ -36,7 +38,7 @@ type step struct {
 // Steps starts a display; names are known from the start so that columns align.
 // Call Close when all is done.
 func (s *Streams) Steps(names ...string) *Steps {
-	st := &Steps{s: s, steps: map[string]*step{}}
+	st := &Steps{s: s, created: time.Now(), steps: map[string]*step{}}
 	if s.ErrTTY {
 		st.progress = mpb.New(mpb.WithOutput(s.Err), mpb.WithRefreshRate(150*time.Millisecond))
 	}
@@ -102,6 +104,9 @@ func (st *Steps) set(name, state string, end bool) {
 	first := p.started.IsZero()
 	if first {
 		p.started = time.Now()
+		if end { // nobody saw it begin: it began with the display
+			p.started = st.created
+		}
 	}
 	p.state = state
 	if end {

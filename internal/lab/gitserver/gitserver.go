@@ -16,8 +16,10 @@ import (
 const maxBody = 512 << 20
 
 // Handler serves the bare repositories below root at /NAME.git.
-// User and password are what a push must present.
-func Handler(root, user, password string) (http.Handler, error) {
+// User and password are what a push must present. pushed is called after every
+// push that git took part in, whether or not it changed a branch; it is the
+// server's webhook and must not block.
+func Handler(root, user, password string, pushed func()) (http.Handler, error) {
 	git, err := exec.LookPath("git")
 	if err != nil {
 		return nil, fmt.Errorf("find git: %w", err)
@@ -51,6 +53,9 @@ func Handler(root, user, password string) (http.Handler, error) {
 		r.Header.Del("Authorization") // not for the environment of a child
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		(&cgi.Handler{Path: git, Args: []string{"http-backend"}, Env: env}).ServeHTTP(w, r)
+		if r.Method == http.MethodPost && isPush(r) {
+			pushed()
+		}
 	}), nil
 }
 
