@@ -120,9 +120,6 @@ func (l *Lab) components(s settings) []supervisor.Component {
 				"--allow-privileged=true",
 				"--profiling=false", "--shutdown-delay-duration=0s",
 			},
-			// Reading the definitions of some seventy custom resources leaves a
-			// peak behind that the runtime would give back only slowly.
-			Env:   []string{"GOMEMLIMIT=600MiB"},
 			Ready: probes.https(p.addr("kube-apiserver"), "/readyz"),
 			Grace: 15 * time.Second,
 		},
@@ -211,8 +208,10 @@ func (l *Lab) components(s settings) []supervisor.Component {
 				// CRD is made for a ConstraintTemplate.
 				"--operation=webhook", "--operation=audit", "--operation=status", "--operation=generate",
 				"--exempt-namespace=gatekeeper-system", // as the chart does: it may carry the ignore label
-				"--debug-use-fake-pod",                 // it has no Pod object to own its status objects
-				"--audit-interval=10", "--constraint-violations-limit=20", "--api-cache-dir=" + data("gatekeeper"),
+				"--audit-interval=15", "--constraint-violations-limit=20",
+				// Audit only what constraints speak of; listing every kind of object
+				// every few seconds would keep a core busy.
+				"--audit-match-kind-only=true", "--api-cache-dir=" + data("gatekeeper"),
 				// The default of 30 s gives API servers of a real cluster time to
 				// learn of the CRD; here there is one.
 				"--default-wait-for-vapb-generation=1",
@@ -220,7 +219,7 @@ func (l *Lab) components(s settings) []supervisor.Component {
 			},
 			Env: []string{
 				"KUBECONFIG=" + l.kubeconfig("gatekeeper"), "NAMESPACE=gatekeeper-system",
-				"POD_NAMESPACE=gatekeeper-system", "POD_NAME=gatekeeper-lab",
+				"POD_NAMESPACE=gatekeeper-system", "POD_NAME=gatekeeper-process",
 			},
 			Ready: probes.http("http://" + p.addr("gatekeeper") + "/readyz"),
 		},
@@ -280,7 +279,8 @@ func (l *Lab) fluxController(name string, p Ports, probes *probes) supervisor.Co
 	case "notification-controller", "image-automation-controller":
 		c.Args = append(c.Args, "--no-cross-namespace-refs=true")
 	case "image-reflector-controller":
-		c.Args = append(c.Args, "--no-cross-namespace-refs=true", "--storage-path="+l.path("data", "image-reflector-controller"))
+		c.Args = append(c.Args, "--no-cross-namespace-refs=true", "--storage-path="+l.path("data", "image-reflector-controller"),
+			"--requeue-dependency=250ms")
 	}
 	return c
 }

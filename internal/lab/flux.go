@@ -266,7 +266,7 @@ type retry struct {
 // failures returns the failure of the first Kustomization that has failed twice.
 func (l *Lab) failures(ctx context.Context, c client.Client, st fluxState, retries map[string]retry) error {
 	for _, k := range st.kustomizations {
-		failed := !k.Suspended && !k.Ready && k.attempted == st.revision && failureReasons[k.reason]
+		failed := st.revision != "" && !k.Suspended && !k.Ready && k.attempted == st.revision && failureReasons[k.reason]
 		if !failed {
 			continue
 		}
