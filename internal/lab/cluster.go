@@ -72,18 +72,17 @@ var scheme = func() *runtime.Scheme {
 }()
 
 // Client returns a client of the lab's API server.
-func (l *Lab) Client() (client.Client, error) {
+func (l *Lab) Client() (client.WithWatch, error) {
 	return newClient(l.Kubeconfig())
 }
 
-func newClient(kubeconfig string) (client.Client, error) {
+func newClient(kubeconfig string) (client.WithWatch, error) {
 	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, err
 	}
 	cfg.QPS, cfg.Burst = 200, 400
-	cfg.Timeout = 30 * time.Second
-	return client.New(cfg, client.Options{Scheme: scheme})
+	return client.NewWithWatch(cfg, client.Options{Scheme: scheme})
 }
 
 // prepare makes the files that components read: certificates, kubeconfigs,

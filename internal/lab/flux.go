@@ -15,8 +15,11 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"lumacore.dev/lumacore/internal/report"
@@ -59,25 +62,82 @@ type fluxState struct {
 	automation     []imagev1.ImageUpdateAutomation
 }
 
+// look reads Flux's objects once.
 func look(ctx context.Context, c client.Client) (fluxState, error) {
-	var st fluxState
-	var repo sourcev1.GitRepository
-	if err := c.Get(ctx, types.NamespacedName{Namespace: fluxNamespace, Name: syncName}, &repo); err != nil {
-		return st, err
+	var repos sourcev1.GitRepositoryList
+	var ks kustomizev1.KustomizationList
+	var automation imagev1.ImageUpdateAutomationList
+	for _, list := range []client.ObjectList{&repos, &ks, &automation} {
+		if err := c.List(ctx, list, client.InNamespace(fluxNamespace)); err != nil {
+			return fluxState{}, err
+		}
 	}
-	if a := repo.Status.Artifact; a != nil {
-		st.revision = a.Revision
-		_, st.commit, _ = strings.Cut(a.Revision, ":")
+	return digest(repos.Items, ks.Items, automation.Items), nil
+}
+
+// fluxWatch follows Flux's objects. Asking the API server again and again would
+// slow down what is waited for.
+type fluxWatch struct {
+	repos, kustomizations, automation cache.Store
+}
+
+// watchFlux follows until ctx ends; it goes on when the API server restarts.
+func watchFlux(ctx context.Context, c client.WithWatch) *fluxWatch {
+	follow := func(o client.Object, list func() client.ObjectList) cache.Store {
+		store := cache.NewStore(cache.MetaNamespaceKeyFunc)
+		lw := &cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
+				l := list()
+				return l, c.List(ctx, l, client.InNamespace(fluxNamespace), &client.ListOptions{Raw: &opts})
+			},
+			WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+				return c.Watch(ctx, list(), client.InNamespace(fluxNamespace), &client.ListOptions{Raw: &opts})
+			},
+		}
+		r := cache.NewReflectorWithOptions(lw, o, store, cache.ReflectorOptions{})
+		go r.RunWithContext(ctx)
+		return store
 	}
-	if cond := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition); cond != nil {
-		st.source = *cond
+	return &fluxWatch{
+		repos:          follow(&sourcev1.GitRepository{}, func() client.ObjectList { return &sourcev1.GitRepositoryList{} }),
+		kustomizations: follow(&kustomizev1.Kustomization{}, func() client.ObjectList { return &kustomizev1.KustomizationList{} }),
+		automation:     follow(&imagev1.ImageUpdateAutomation{}, func() client.ObjectList { return &imagev1.ImageUpdateAutomationList{} }),
 	}
-	st.sourceHandled = repo.Status.LastHandledReconcileAt
-	var list kustomizev1.KustomizationList
-	if err := c.List(ctx, &list); err != nil {
-		return st, err
+}
+
+// look returns what is known now.
+func (w *fluxWatch) look() fluxState {
+	return digest(items[sourcev1.GitRepository](w.repos), items[kustomizev1.Kustomization](w.kustomizations),
+		items[imagev1.ImageUpdateAutomation](w.automation))
+}
+
+func items[T any](store cache.Store) []T {
+	var list []T
+	for _, o := range store.List() {
+		if t, ok := o.(*T); ok {
+			list = append(list, *t)
+		}
 	}
-	for _, k := range list.Items {
+	return list
+}
+
+// digest takes from Flux's objects what the lab looks at.
+func digest(repos []sourcev1.GitRepository, ks []kustomizev1.Kustomization, automation []imagev1.ImageUpdateAutomation) fluxState {
+	st := fluxState{automation: automation}
+	for _, repo := range repos {
+		if repo.Name != syncName {
+			continue
+		}
+		if a := repo.Status.Artifact; a != nil {
+			st.revision = a.Revision
+			_, st.commit, _ = strings.Cut(a.Revision, ":")
+		}
+		if cond := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition); cond != nil {
+			st.source = *cond
+		}
+		st.sourceHandled = repo.Status.LastHandledReconcileAt
+	}
+	for _, k := range ks {
 		v := Kustomization{
 			Name: k.Name, Environment: k.Labels[envLabel], Suspended: k.Spec.Suspend,
 			Revision: k.Status.LastAppliedRevision, attempted: k.Status.LastAttemptedRevision,
@@ -95,12 +155,7 @@ func look(ctx context.Context, c client.Client) (fluxState, error) {
 	sort.SliceStable(st.kustomizations, func(i, j int) bool {
 		return order(st.kustomizations[i]) < order(st.kustomizations[j])
 	})
-	var automation imagev1.ImageUpdateAutomationList
-	if err := c.List(ctx, &automation); err != nil {
-		return st, err
-	}
-	st.automation = automation.Items
-	return st, nil
+	return st
 }
 
 // order puts the root first and production last.
@@ -189,49 +244,46 @@ func (l *Lab) converge(ctx context.Context, commit string, settled bool, within 
 	if err != nil {
 		return fluxState{}, err
 	}
+	// Its own context: the reflectors end with this call.
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	w := watchFlux(watching, c)
 	retries := map[string]retry{} // by object
 	// The Git server tells Flux of a push; if it was killed before it could,
 	// Flux would look within its interval, a minute.
 	nudge := time.Now().Add(2 * time.Second)
-	var st fluxState
-	var last error
+	seen, fresh := "", false // the commit that Flux has, and whether it contains the wanted one
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		now, err := look(ctx, c)
-		last = err
-		if err == nil {
-			st = now
-			fresh := commit == "" || st.commit == commit || l.contains(ctx, st.commit, commit)
-			l.show(st, fresh, p)
-			switch {
-			case fresh && st.behind() == "" && (!settled || st.automationIdle() && l.atTip(ctx, st)):
-				return st, nil
-			case fresh:
-				if err := l.failures(ctx, c, st, retries); err != nil {
-					return st, err
-				}
-			case time.Now().After(nudge):
-				nudge = time.Now().Add(5 * time.Second)
-				_ = requestReconcile(ctx, c, gitRepositoryKind, syncName, time.Now().Format(time.RFC3339Nano))
-			default:
-				if err := l.sourceFailure(ctx, c, st, retries); err != nil {
-					return st, err
-				}
-			}
+		st := w.look()
+		if st.commit != seen { // asking git costs a process
+			seen = st.commit
+			fresh = seen != "" && (commit == "" || seen == commit || l.contains(ctx, seen, commit))
+		}
+		l.show(st, fresh, p)
+		switch {
+		case fresh && st.behind() == "" && (!settled || st.automationIdle() && l.atTip(ctx, st)):
+			return st, nil
+		case fresh:
+			err = l.failures(ctx, c, st, retries)
+		case time.Now().After(nudge):
+			nudge = time.Now().Add(5 * time.Second)
+			_ = requestReconcile(ctx, c, gitRepositoryKind, syncName, time.Now().Format(time.RFC3339Nano))
+		default:
+			err = l.sourceFailure(ctx, c, st, retries)
+		}
+		if err != nil {
+			return st, err
 		}
 		select {
-		case <-time.After(50 * time.Millisecond):
+		case <-tick.C:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return st, ctx.Err()
 			}
-			why := st.behind()
-			switch {
-			case last != nil && !errors.Is(last, context.DeadlineExceeded):
-				why = last.Error()
-			case why == "":
-				why = "image automation has not settled"
-			}
-			return st, report.Refuse("lumacore lab status", "not in sync within %s: %s", within, why)
+			return st, report.Refuse("lumacore lab status", "not in sync within %s: %s", within,
+				or(st.behind(), "image automation has not settled"))
 		}
 	}
 }
