@@ -88,13 +88,13 @@ func newClient(kubeconfig string) (client.WithWatch, error) {
 // prepare makes the files that components read: certificates, kubeconfigs,
 // configuration. It is safe to repeat.
 func (l *Lab) prepare(s settings) error {
-	for _, dir := range []string{"data", "kubeconfig", "git", "gatekeeper-certs"} {
+	for _, dir := range []string{"data", "kubeconfig", "git", "gatekeeper-certs", "tmp"} {
 		if err := os.MkdirAll(l.path(dir), 0o700); err != nil {
 			return err
 		}
 	}
 	for _, name := range append([]string{"gatekeeper"}, fluxControllers...) {
-		if err := errors.Join(os.MkdirAll(l.path("data", name), 0o700), os.MkdirAll(l.path("tmp", name), 0o700)); err != nil {
+		if err := errors.Join(os.MkdirAll(l.path("data", name), 0o700), os.MkdirAll(filepath.Join(l.scratch(), name), 0o700)); err != nil {
 			return err
 		}
 	}
@@ -291,9 +291,10 @@ options:
 	return report.WriteFile(l.path("kwok.yaml"), out.Bytes(), 0o600)
 }
 
-// registerWebhook registers Gatekeeper's webhook the way the chart does with the
-// blueprint's values: it fails closed for the namespaces of production apps and
-// open everywhere else, so that a cluster whose Gatekeeper is down still starts.
+// registerWebhook registers Gatekeeper's webhooks as the blueprint does, but by
+// URL: one for all namespaces that fails open, and one for the namespaces of
+// production apps that fails closed. Both ask about workloads only; see
+// blueprint/infrastructure/controllers/gatekeeper/values.yaml for why.
 func (l *Lab) registerWebhook(ctx context.Context, s settings) error {
 	c, err := newClient(l.kubeconfig("supervisor"))
 	if err != nil {
@@ -303,49 +304,43 @@ func (l *Lab) registerWebhook(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	url := "https://" + s.Ports.addr("gatekeeper-webhook")
-	webhook := func(name, path string, fail admissionv1.FailurePolicyType, selector metav1.LabelSelector, rules ...admissionv1.RuleWithOperations) admissionv1.ValidatingWebhook {
-		full, none, timeout := url+path, admissionv1.SideEffectClassNone, int32(3)
-		exact := admissionv1.Exact
-		return admissionv1.ValidatingWebhook{
-			Name: name, FailurePolicy: &fail, SideEffects: &none, TimeoutSeconds: &timeout, MatchPolicy: &exact,
-			ClientConfig:            admissionv1.WebhookClientConfig{URL: &full, CABundle: ca},
-			AdmissionReviewVersions: []string{"v1"},
-			NamespaceSelector:       &selector, Rules: rules,
-		}
-	}
-	// A namespace selector does not keep cluster-scoped objects away from a
-	// webhook; without the scope, a Gatekeeper that is down would lock out
-	// everything that a cold start needs.
-	scope := admissionv1.NamespacedScope
-	rule := func(groups, resources []string, scope *admissionv1.ScopeType) admissionv1.RuleWithOperations {
+	rule := func(group string, resources ...string) admissionv1.RuleWithOperations {
+		scope := admissionv1.NamespacedScope
 		return admissionv1.RuleWithOperations{
 			Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
-			Rule:       admissionv1.Rule{APIGroups: groups, APIVersions: []string{"*"}, Resources: resources, Scope: scope},
+			Rule:       admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: resources, Scope: &scope},
 		}
 	}
-	env := func(op metav1.LabelSelectorOperator) metav1.LabelSelector {
-		return metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-			{Key: "lumacore.env", Operator: op, Values: []string{"prod"}},
-			{Key: "admission.gatekeeper.sh/ignore", Operator: metav1.LabelSelectorOpDoesNotExist},
-		}}
+	workloads := []admissionv1.RuleWithOperations{
+		rule("", "pods", "pods/ephemeralcontainers", "replicationcontrollers"),
+		rule("apps", "daemonsets", "deployments", "replicasets", "statefulsets"),
+		rule("batch", "cronjobs", "jobs"),
 	}
-	all := []string{"*"}
-	w := &admissionv1.ValidatingWebhookConfiguration{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"},
-		ObjectMeta: metav1.ObjectMeta{Name: "gatekeeper-validating-webhook-configuration"},
-		Webhooks: []admissionv1.ValidatingWebhook{
-			webhook("prod.validation.gatekeeper.sh", "/v1/admit", admissionv1.Fail, env(metav1.LabelSelectorOpIn), rule(all, all, &scope)),
-			webhook("validation.gatekeeper.sh", "/v1/admit", admissionv1.Ignore, env(metav1.LabelSelectorOpNotIn), rule(all, all, nil)),
-			webhook("check-ignore-label.gatekeeper.sh", "/v1/admitlabel", admissionv1.Ignore, metav1.LabelSelector{},
-				rule([]string{""}, []string{"namespaces"}, nil)),
-		},
+	register := func(config, name string, fail admissionv1.FailurePolicyType, selector metav1.LabelSelectorRequirement) error {
+		url, none, timeout, equivalent := "https://"+s.Ports.addr("gatekeeper-webhook")+"/v1/admit", admissionv1.SideEffectClassNone, int32(3), admissionv1.Equivalent
+		u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&admissionv1.ValidatingWebhookConfiguration{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"},
+			ObjectMeta: metav1.ObjectMeta{Name: config},
+			Webhooks: []admissionv1.ValidatingWebhook{{
+				Name: name, FailurePolicy: &fail, SideEffects: &none, TimeoutSeconds: &timeout, MatchPolicy: &equivalent,
+				ClientConfig:            admissionv1.WebhookClientConfig{URL: &url, CABundle: ca},
+				AdmissionReviewVersions: []string{"v1"},
+				NamespaceSelector:       &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{selector}},
+				Rules:                   workloads,
+			}},
+		})
+		if err != nil {
+			return err
+		}
+		return apply(ctx, c, &unstructured.Unstructured{Object: u})
 	}
-	u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(w)
-	if err != nil {
+	if err := register("gatekeeper-validating-webhook-configuration", "validation.gatekeeper.sh", admissionv1.Ignore,
+		metav1.LabelSelectorRequirement{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", "flux-system", "gatekeeper-system", "longhorn-system"}}); err != nil {
 		return err
 	}
-	return apply(ctx, c, &unstructured.Unstructured{Object: u})
+	// Another name than the blueprint's: Flux would prune this one in the lab.
+	return register("lumacore-lab-gatekeeper-prod", "prod.validation.gatekeeper.sh", admissionv1.Fail,
+		metav1.LabelSelectorRequirement{Key: envLabel, Operator: metav1.LabelSelectorOpIn, Values: []string{"prod"}})
 }
 
 // syncFlux points Flux to the lab's Git server, as a FluxInstance's sync does.

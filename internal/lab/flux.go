@@ -233,11 +233,56 @@ type progress interface {
 	End(name, state string)
 }
 
+// goal is what converge waits for.
+type goal struct {
+	commit  string          // contained in what Flux applied; "" is whatever Flux has
+	settled bool            // and image automation has nothing to commit
+	token   string          // and these Kustomizations have answered this request
+	asked   map[string]bool // (reconcileAll)
+}
+
+// newToken is a reconcile request's value; later ones are greater.
+func newToken() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000000Z") }
+
+// answered reports whether all that were asked have looked again.
+func (g goal) answered(st fluxState) bool {
+	for _, k := range st.kustomizations {
+		if g.asked[k.Name] && !k.Suspended && k.handled < g.token {
+			return false
+		}
+	}
+	return true
+}
+
+// reconcileAll asks every Kustomization to look again: what is Ready in the data
+// of an earlier run need not be so any more.
+func (l *Lab) reconcileAll(ctx context.Context) (goal, error) {
+	g := goal{settled: true, token: newToken(), asked: map[string]bool{}}
+	c, err := l.Client()
+	if err != nil {
+		return g, err
+	}
+	st, err := look(ctx, c)
+	if err != nil {
+		return g, err
+	}
+	for _, k := range st.kustomizations {
+		if k.Suspended {
+			continue
+		}
+		if err := requestReconcile(ctx, c, kustomizationKind, k.Name, g.token); err != nil {
+			return g, err
+		}
+		g.asked[k.Name] = true
+	}
+	return g, requestReconcile(ctx, c, gitRepositoryKind, syncName, g.token)
+}
+
 // converge waits until every Kustomization that is not suspended is Ready at a
-// revision that contains commit. It fails as soon as Flux has failed twice on
-// the same revision while all of the lab was up: the first failure may be that
-// of a component which just restarted, the second is the manifest's.
-func (l *Lab) converge(ctx context.Context, commit string, settled bool, within time.Duration, p progress) (fluxState, error) {
+// revision that contains the goal's commit. It fails as soon as Flux has failed
+// twice on the same revision while all of the lab was up: the first failure may
+// be that of a component which just restarted, the second is the manifest's.
+func (l *Lab) converge(ctx context.Context, g goal, within time.Duration, p progress) (fluxState, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	c, err := l.Client()
@@ -259,17 +304,17 @@ func (l *Lab) converge(ctx context.Context, commit string, settled bool, within 
 		st := w.look()
 		if st.commit != seen { // asking git costs a process
 			seen = st.commit
-			fresh = seen != "" && (commit == "" || seen == commit || l.contains(ctx, seen, commit))
+			fresh = seen != "" && (g.commit == "" || seen == g.commit || l.contains(ctx, seen, g.commit))
 		}
 		l.show(st, fresh, p)
 		switch {
-		case fresh && st.behind() == "" && (!settled || st.automationIdle() && l.atTip(ctx, st)):
+		case fresh && st.behind() == "" && g.answered(st) && (!g.settled || st.automationIdle() && l.atTip(ctx, st)):
 			return st, nil
 		case fresh:
 			err = l.failures(ctx, c, st, retries)
 		case time.Now().After(nudge):
 			nudge = time.Now().Add(5 * time.Second)
-			_ = requestReconcile(ctx, c, gitRepositoryKind, syncName, time.Now().Format(time.RFC3339Nano))
+			_ = requestReconcile(ctx, c, gitRepositoryKind, syncName, newToken())
 		default:
 			err = l.sourceFailure(ctx, c, st, retries)
 		}
@@ -283,7 +328,7 @@ func (l *Lab) converge(ctx context.Context, commit string, settled bool, within 
 				return st, ctx.Err()
 			}
 			return st, report.Refuse("lumacore lab status", "not in sync within %s: %s", within,
-				or(st.behind(), "image automation has not settled"))
+				or(st.behind(), "image automation, or a reconcile that was asked for, has not ended"))
 		}
 	}
 }
@@ -366,7 +411,7 @@ func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.Group
 	case asked && handled != r.token:
 		return false, nil // under way
 	}
-	r = retry{token: time.Now().Format(time.RFC3339Nano), restarts: restarts}
+	r = retry{token: newToken(), restarts: restarts}
 	if err := requestReconcile(ctx, c, gvk, name, r.token); err != nil {
 		return false, nil //nolint:nilerr // the API server may be away for a moment; the caller looks again
 	}
@@ -374,18 +419,29 @@ func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.Group
 	return false, nil
 }
 
-// restarts returns how often components have restarted in all, and whether all
-// are ready now.
+// policyWindow is how long an API server that has just started may refuse what
+// a ValidatingAdmissionPolicy matches: it looks for the kinds of the policies'
+// parameters once when it starts, when custom resources are not served yet, and
+// then every 30 seconds.
+// https://github.com/kubernetes/apiserver/blob/v0.36.4/pkg/server/options/admission.go
+const policyWindow = 40 * time.Second
+
+// restarts returns how often components have restarted in all, and whether
+// failures count now: all components are ready, and the API server has been
+// there for long enough.
 func (l *Lab) restarts() (int, bool) {
 	st, err := l.state()
 	if err != nil {
 		return 0, false
 	}
-	n := 0
+	n, settled := 0, len(st.unready()) == 0
 	for _, c := range st.Components {
 		n += c.Restarts
+		if c.Name == "kube-apiserver" && time.Since(c.Started) < policyWindow {
+			settled = false
+		}
 	}
-	return n, len(st.unready()) == 0
+	return n, settled
 }
 
 // shortRevision shortens main@sha1:0123456789… to main@0123456.

@@ -106,7 +106,7 @@ func (l *Lab) ServeGit(ctx context.Context) error {
 // webhook tells Flux that something was pushed, as GitLab does through a
 // Receiver. Flux finds out by itself within a minute if that fails.
 func (l *Lab) webhook(ctx context.Context) {
-	token := time.Now().Format(time.RFC3339Nano)
+	token := newToken()
 	err := poll(ctx, 10*time.Second, func() error {
 		c, err := newClient(l.kubeconfig("git"))
 		if err != nil {

@@ -52,7 +52,7 @@ func (l *Lab) PushImage(ctx context.Context, version string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ref, requestReconcile(ctx, c, imageRepositoryKind, "beacon", time.Now().Format(time.RFC3339Nano))
+	return ref, requestReconcile(ctx, c, imageRepositoryKind, "beacon", newToken())
 }
 
 // seedImage pushes the image that the blueprint starts from.

@@ -85,7 +85,11 @@ func (l *Lab) bringUp(ctx context.Context, start time.Time, within time.Duration
 	}
 	mark("controllers", components)
 	reconcile := time.Now()
-	if _, err := l.converge(ctx, "", true, within, steps); err != nil {
+	g, err := l.reconcileAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := l.converge(ctx, g, within, steps); err != nil {
 		return nil, err
 	}
 	mark("reconcile", reconcile)
@@ -274,7 +278,12 @@ func (l *Lab) Supervise(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	sup.Run(ctx)
-	return os.RemoveAll(l.path("tmp"))
+	return l.removeScratch()
+}
+
+// removeScratch deletes what only running components need.
+func (l *Lab) removeScratch() error {
+	return errors.Join(os.RemoveAll(l.scratch()), os.RemoveAll(l.path("tmp")))
 }
 
 // Down stops the lab; purge also deletes its data. It returns false when there
@@ -316,7 +325,7 @@ func (l *Lab) Down(ctx context.Context, purge bool) (bool, error) {
 	if err != nil {
 		return stopped, err
 	}
-	if err := os.RemoveAll(l.path("tmp")); err != nil {
+	if err := l.removeScratch(); err != nil {
 		return stopped, err
 	}
 	if purge {
@@ -359,7 +368,7 @@ func (l *Lab) Push(ctx context.Context, dir string, dirty bool, within time.Dura
 	slow := time.AfterFunc(2*time.Second, func() {
 		fmt.Fprintf(l.Streams.Err, "waiting for Flux to apply %s\n", short(p.Commit))
 	})
-	st, err := l.converge(ctx, p.Commit, false, within, nil)
+	st, err := l.converge(ctx, goal{commit: p.Commit}, within, nil)
 	slow.Stop()
 	if err != nil {
 		return nil, err
