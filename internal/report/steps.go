@@ -19,6 +19,8 @@ type Steps struct {
 
 	created time.Time
 
+	adding sync.Mutex // held while a line is added: the same name makes one line
+
 	mu    sync.Mutex
 	steps map[string]*step
 	order int
@@ -40,7 +42,9 @@ type step struct {
 func (s *Streams) Steps(names ...string) *Steps {
 	st := &Steps{s: s, created: time.Now(), steps: map[string]*step{}}
 	if s.ErrTTY {
-		st.progress = mpb.New(mpb.WithOutput(s.Err), mpb.WithRefreshRate(150*time.Millisecond))
+		// That Err is a terminal was decided by Streams: left to itself, mpb looks
+		// at the writer, and never draws nor ends on one that is no file.
+		st.progress = mpb.New(mpb.WithOutput(s.Err), mpb.WithAutoRefresh(), mpb.WithRefreshRate(150*time.Millisecond))
 	}
 	for _, n := range names {
 		st.add(n)
@@ -48,17 +52,24 @@ func (s *Streams) Steps(names ...string) *Steps {
 	return st
 }
 
-// add adds a line. The lock is not held while the bar is made: drawing it takes
-// the lock too.
+// add adds a line, if it is not there. mu is not held while the bar is made:
+// drawing it takes mu too.
 func (st *Steps) add(name string) *step {
-	p := &step{name: name, state: "waiting"}
+	st.adding.Lock()
+	defer st.adding.Unlock()
 	st.mu.Lock()
+	if p := st.steps[name]; p != nil {
+		st.mu.Unlock()
+		return p
+	}
+	p := &step{name: name, state: "waiting"}
 	order := st.order
 	st.order++
 	st.width = max(st.width, len(name))
 	st.mu.Unlock()
 	if st.progress != nil {
-		p.bar = st.progress.New(1, mpb.NopStyle(),
+		// No total: a bar that has one ends by counting, and SetTotal does nothing.
+		p.bar = st.progress.New(0, mpb.NopStyle(),
 			mpb.BarPriority(order),
 			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return st.line(p) })))
 	}
@@ -160,13 +171,13 @@ func (st *Steps) Close() {
 
 // Duration prints a duration as a person would say it: 0.4s, 12s, 3m05s.
 func Duration(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
+	if tenths := d.Round(100 * time.Millisecond); tenths < 10*time.Second {
+		return fmt.Sprintf("%.1fs", tenths.Seconds())
+	}
+	switch d = d.Round(time.Second); {
 	case d < time.Minute:
 		return fmt.Sprintf("%.0fs", d.Seconds())
 	default:
-		d = d.Round(time.Second)
 		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
 	}
 }
