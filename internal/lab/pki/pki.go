@@ -73,7 +73,7 @@ func Ensure(dir string, certs []Cert) (Dir, error) {
 }
 
 func (d Dir) missing(certs []Cert) string {
-	files := []string{d.CertFile("ca"), d.KeyFile("sa")}
+	files := []string{d.CertFile("ca"), d.KeyFile("sa"), filepath.Join(string(d), "sa.pub")}
 	for _, c := range certs {
 		files = append(files, d.CertFile(c.Name), d.KeyFile(c.Name))
 	}
