@@ -93,6 +93,9 @@ func (l *Lab) prepare(s settings) error {
 			return err
 		}
 	}
+	if err := l.makeScratch(); err != nil {
+		return err
+	}
 	for _, name := range append([]string{"gatekeeper"}, fluxControllers...) {
 		if err := errors.Join(os.MkdirAll(l.path("data", name), 0o700), os.MkdirAll(filepath.Join(l.scratch(), name), 0o700)); err != nil {
 			return err

@@ -77,29 +77,27 @@ func (l Layout) procs() supervisor.Dir         { return supervisor.Dir(l.Dir) }
 func (l Layout) scratch() string {
 	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {
 		sum := sha256.Sum256([]byte(l.Dir))
-		dir := fmt.Sprintf("/dev/shm/lumacore-lab-%d-%x", os.Getuid(), sum[:6])
-		// Anybody may create folders there; only one that is ours and closed to
-		// others will do.
-		if err := os.Mkdir(dir, 0o700); err == nil || errors.Is(err, os.ErrExist) {
-			fi, err := os.Lstat(dir)
-			if uid, ok := owner(fi); err == nil && ok && fi.IsDir() && uid == os.Getuid() && fi.Mode().Perm() == 0o700 {
-				return dir
-			}
-		}
+		return fmt.Sprintf("/dev/shm/lumacore-lab-%d-%x", os.Getuid(), sum[:6])
 	}
 	return l.path("tmp", "scratch")
 }
 
-// owner returns the user who owns a file.
-func owner(fi os.FileInfo) (int, bool) {
-	if fi == nil {
-		return 0, false
+// makeScratch makes the scratch folder. Anybody may create folders in /dev/shm:
+// only one that is ours and closed to others will do.
+func (l Layout) makeScratch() error {
+	dir := l.scratch()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return err
 	}
 	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, false
+	if !ok || !fi.IsDir() || int(st.Uid) != os.Getuid() || fi.Mode().Perm() != 0o700 {
+		return report.Refuse("delete it", "%s is not a folder that only this user can read", dir)
 	}
-	return int(st.Uid), true
+	return nil
 }
 
 // DefaultDir returns $LUMACORE_DIR or lumacore/lab in the user's state folder

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cgi"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -52,6 +53,9 @@ func Handler(root, user, password string, pushed func()) (http.Handler, error) {
 		}
 		r.Header.Del("Authorization") // not for the environment of a child
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// A push above 1 MiB comes in chunks, which package cgi refuses because a
+		// CGI program may rely on the length; http-backend reads to the end.
+		r.TransferEncoding = nil
 		(&cgi.Handler{Path: git, Args: []string{"http-backend"}, Env: env}).ServeHTTP(w, r)
 		if r.Method == http.MethodPost && isPush(r) {
 			pushed()
@@ -62,5 +66,6 @@ func Handler(root, user, password string, pushed func()) (http.Handler, error) {
 // isPush reports whether a request is part of a push: the ref advertisement for
 // it, or the push itself. https://git-scm.com/docs/http-protocol
 func isPush(r *http.Request) bool {
-	return r.URL.Query().Get("service") == "git-receive-pack" || strings.HasSuffix(r.URL.Path, "/git-receive-pack")
+	// All values: of several, git takes the last.
+	return slices.Contains(r.URL.Query()["service"], "git-receive-pack") || strings.HasSuffix(r.URL.Path, "/git-receive-pack")
 }
