@@ -78,15 +78,8 @@ lint: lint-go lint-files lint-release ## All static checks: Go code, modules, YA
 
 .PHONY: lint-go
 lint-go: bin/tools/staticcheck
-	$(say) 'Go code: gofumpt, vet, staticcheck'
-	@files="$$(bin/tools/gofumpt -l .)"; if [ -n "$$files" ]; then \
-	  printf 'not formatted (run: make fmt):\n%s\n' "$$files" >&2; exit 1; fi
-	go vet -tags=e2e ./...
-	go -C $(BEACON) vet ./...
-	bin/tools/staticcheck -tags=e2e ./...
-	cd $(BEACON) && ../../bin/tools/staticcheck ./...
-	$(say) 'modules: tidy'
-	@hack/tidy.sh
+	$(say) 'Go code and modules'
+	@hack/lint-go.sh
 
 .PHONY: lint-files
 lint-files: bin/tools/staticcheck
