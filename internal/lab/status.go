@@ -63,6 +63,10 @@ func (l *Lab) Status(ctx context.Context) (*Report, error) {
 		rep.Message = "starting"
 		return rep, nil
 	}
+	rep.Components = append(rep.Components, Component{
+		Name: "supervisor", State: string(supervisor.Ready), Mode: "real", Version: programs.Own(),
+		PID: st.PID, RSSBytes: rss(st.PID),
+	})
 	for _, c := range st.Components {
 		if c.Task && c.State == supervisor.Ready {
 			continue // done; only a task that hangs is news
