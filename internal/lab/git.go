@@ -216,6 +216,9 @@ type pushed struct {
 	Replaced int    // commits of the lab that are no longer in main
 }
 
+// errNotTaken says that the Git server was away or refused a push.
+var errNotTaken = errors.New("the lab's Git server did not take the push")
+
 // pushTree pushes the content of dir to the lab's Git server.
 //
 // The HEAD of a checkout's top folder goes as it is, with its history. A
@@ -291,7 +294,7 @@ func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) 
 	args := append(from, "-c", "credential.helper=", "-c", "credential.helper=store --file="+l.gitCredentials(),
 		"push", "--quiet", "--force-with-lease="+branch+":"+before, l.gitURL(s), p.Commit+":refs/heads/"+branch)
 	if _, err := git(ctx, nil, args...); err != nil {
-		return p, report.Refuse("run the same command again", "the lab's Git server did not take the push: %w", err)
+		return p, report.Refuse("lumacore lab logs git", "%w: %w", errNotTaken, err)
 	}
 	p.Changed = true
 	if n, err := git(ctx, nil, "-C", l.repository(), "rev-list", "--count", p.Commit+".."+before); err == nil {

@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/lab/supervisor"
 	"lumacore.dev/lumacore/internal/report"
@@ -52,6 +55,13 @@ func (l *Lab) Up(ctx context.Context, within time.Duration) (*Report, bool, erro
 		supervisorDied = died
 	}
 	rep, err := l.bringUp(ctx, start, within, supervisorDied)
+	if errors.Is(err, errGone) && wasRunning {
+		// It ended just after it was seen: killed, or taken down by another call.
+		if supervisorDied, err = l.startSupervisor(); err != nil {
+			return nil, false, err
+		}
+		rep, err = l.bringUp(ctx, start, within, supervisorDied)
+	}
 	if err != nil && ctx.Err() != nil && !wasRunning {
 		// Ctrl-C takes back what this call started. What is compiled stays.
 		fmt.Fprintln(l.Streams.Err, "interrupted: stopping the lab")
@@ -115,9 +125,13 @@ func (l *Lab) Build(ctx context.Context) error {
 	return l.Programs.Build(ctx, steps)
 }
 
+// errGone says that the supervisor ended while it was waited for.
+var errGone = errors.New("the supervisor ended; its log tells more: lumacore lab logs supervisor")
+
 // waitComponents waits until the supervisor reports all components ready.
 func (l *Lab) waitComponents(ctx context.Context, within time.Duration, died <-chan error, steps *report.Steps, done func(controlPlane bool)) error {
 	deadline := time.Now().Add(within)
+	alive := time.Now().Add(3 * time.Second) // when to ask next whether the supervisor lives
 	controlPlane := sync.OnceFunc(func() { done(true) })
 	for {
 		select {
@@ -128,8 +142,11 @@ func (l *Lab) waitComponents(ctx context.Context, within time.Duration, died <-c
 		case <-time.After(50 * time.Millisecond):
 		}
 		st, err := l.state()
-		if err != nil {
-			continue // not written yet
+		if err != nil { // not written yet
+			if time.Now().After(deadline) {
+				return report.Refuse("lumacore lab logs supervisor", "the supervisor has not said anything within %s", within)
+			}
+			continue
 		}
 		for _, c := range st.Components {
 			switch {
@@ -149,8 +166,13 @@ func (l *Lab) waitComponents(ctx context.Context, within time.Duration, died <-c
 			}
 		}
 		left := st.unready()
-		if len(left) == 0 && len(st.Components) > 0 {
+		done := len(left) == 0 && len(st.Components) > 0
+		if now := time.Now(); (done || now.After(alive)) && !l.Running() {
+			return errGone
+		} else if done {
 			return nil
+		} else if now.After(alive) {
+			alive = now.Add(time.Second)
 		}
 		if time.Now().After(deadline) {
 			names := make([]string, len(left))
@@ -235,6 +257,11 @@ func (l *Lab) startSupervisor() (<-chan error, error) {
 // killed predecessor left, and runs the components until ctx is cancelled.
 func (l *Lab) Supervise(ctx context.Context, log io.Writer) error {
 	lock, ok, err := l.lock()
+	// Who asks whether a supervisor runs holds the lock for a moment too.
+	for i := 0; err == nil && !ok && i < 100; i++ {
+		<-time.After(20 * time.Millisecond)
+		ok, err = lock.TryLock()
+	}
 	if err != nil {
 		return err
 	}
@@ -358,7 +385,14 @@ func (l *Lab) Push(ctx context.Context, dir string, dirty bool, within time.Dura
 		return nil, l.notRunning()
 	}
 	start := time.Now()
-	p, err := l.pushTree(ctx, s, dir, dirty)
+	// The Git server may be restarting, and image automation may commit between
+	// the look at the branch and the push.
+	var p pushed
+	notTaken := func(err error) bool { return errors.Is(err, errNotTaken) && ctx.Err() == nil }
+	err = retry.OnError(wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Steps: 6}, notTaken, func() (err error) {
+		p, err = l.pushTree(ctx, s, dir, dirty)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -73,8 +73,8 @@ func (d Dir) start(c Component) (*proc, error) {
 		return nil, err
 	}
 	defer lock.Close() // the child keeps its copy, and with it the lock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errAlive
+	if err := lockFile(lock); err != nil {
+		return nil, err
 	}
 	// Without a pid file a held lock is looked up in the process table (holder);
 	// with one it is this process's, never an older one's.
@@ -100,6 +100,24 @@ func (d Dir) start(c Component) (*proc, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// lockFile locks f. Who asks whether a process lives holds the lock for a moment
+// too, so it is tried for a while.
+func lockFile(f *os.File) error {
+	deadline := time.Now().Add(time.Second)
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		case time.Now().After(deadline):
+			return errAlive
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 }
 
 // baseEnv is what every component gets: enough to find programs and its home,
@@ -248,7 +266,7 @@ func (d Dir) Tail(name string, n int) []string {
 		}
 	}
 	b, err := io.ReadAll(f)
-	if err != nil {
+	if err != nil || len(b) == 0 {
 		return nil
 	}
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
