@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -272,6 +271,3 @@ func (s *Supervisor) set(name string, change func(*Status)) {
 	}
 	s.onChange(all)
 }
-
-// ErrRunning says that another supervisor holds the directory.
-var ErrRunning = errors.New("another supervisor runs in this directory")
