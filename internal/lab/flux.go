@@ -293,7 +293,7 @@ func (l *Lab) converge(ctx context.Context, g goal, within time.Duration, p prog
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	w := watchFlux(watching, c)
-	retries := map[string]retry{} // by object
+	retries := map[string]secondTry{} // by object
 	// The Git server tells Flux of a push; if it was killed before it could,
 	// Flux would look within its interval, a minute.
 	nudge := time.Now().Add(2 * time.Second)
@@ -354,14 +354,14 @@ func (l *Lab) show(st fluxState, fresh bool, p progress) {
 	}
 }
 
-// retry is a second attempt that was asked for.
-type retry struct {
+// secondTry is an attempt that was asked for.
+type secondTry struct {
 	token    string
 	restarts int // of all components, when it was asked for
 }
 
 // failures returns the failure of the first Kustomization that has failed twice.
-func (l *Lab) failures(ctx context.Context, c client.Client, st fluxState, retries map[string]retry) error {
+func (l *Lab) failures(ctx context.Context, c client.Client, st fluxState, retries map[string]secondTry) error {
 	for _, k := range st.kustomizations {
 		failed := st.revision != "" && !k.Suspended && !k.Ready && k.attempted == st.revision && failureReasons[k.reason]
 		if !failed {
@@ -385,7 +385,7 @@ var failureReasons = map[string]bool{
 	meta.PruneFailedReason: true, meta.ArtifactFailedReason: true,
 }
 
-func (l *Lab) sourceFailure(ctx context.Context, c client.Client, st fluxState, retries map[string]retry) error {
+func (l *Lab) sourceFailure(ctx context.Context, c client.Client, st fluxState, retries map[string]secondTry) error {
 	if st.source.Status != metav1.ConditionFalse {
 		return nil
 	}
@@ -398,7 +398,7 @@ func (l *Lab) sourceFailure(ctx context.Context, c client.Client, st fluxState, 
 
 // failedTwice reports whether an object that has failed has failed on a retry
 // too, during which no component restarted. Else it asks for a retry.
-func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, name, handled string, retries map[string]retry) (bool, error) {
+func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, name, handled string, retries map[string]secondTry) (bool, error) {
 	restarts, up := l.restarts()
 	key := gvk.Kind + "/" + name
 	r, asked := retries[key]
@@ -411,7 +411,7 @@ func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.Group
 	case asked && handled != r.token:
 		return false, nil // under way
 	}
-	r = retry{token: newToken(), restarts: restarts}
+	r = secondTry{token: newToken(), restarts: restarts}
 	if err := requestReconcile(ctx, c, gvk, name, r.token); err != nil {
 		return false, nil //nolint:nilerr // the API server may be away for a moment; the caller looks again
 	}
