@@ -239,6 +239,7 @@ type goal struct {
 	settled bool            // and image automation has nothing to commit
 	token   string          // and these Kustomizations have answered this request
 	asked   map[string]bool // (reconcileAll)
+	ready   func()          // is called when all is Ready for the first time, settled or not
 }
 
 // newToken is a reconcile request's value; later ones are greater.
@@ -307,6 +308,10 @@ func (l *Lab) converge(ctx context.Context, g goal, within time.Duration, p prog
 			fresh = seen != "" && (g.commit == "" || seen == g.commit || l.contains(ctx, seen, g.commit))
 		}
 		l.show(st, fresh, p)
+		if g.ready != nil && fresh && st.behind() == "" && g.answered(st) {
+			g.ready()
+			g.ready = nil
+		}
 		switch {
 		case fresh && st.behind() == "" && g.answered(st) && (!g.settled || st.automationIdle() && l.atTip(ctx, st)):
 			return st, nil

@@ -177,12 +177,11 @@ func (r *Report) Text(s *report.Streams, w io.Writer) error {
 		return err
 	}
 	if len(r.Phases) > 0 {
-		fmt.Fprintln(w)
 		var parts []string
 		for _, p := range r.Phases {
 			parts = append(parts, fmt.Sprintf("%s %s", p.Name, report.Duration(time.Duration(p.Seconds*float64(time.Second)))))
 		}
-		fmt.Fprintf(w, "The last start took: %s\n", strings.Join(parts, ", "))
+		fmt.Fprintf(w, "\nThe last start took: %s\n", strings.Join(parts, ", "))
 	}
 	return nil
 }

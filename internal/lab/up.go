@@ -99,6 +99,7 @@ func (l *Lab) bringUp(ctx context.Context, start time.Time, within time.Duration
 	if err != nil {
 		return nil, err
 	}
+	g.ready = func() { mark("staging ready", start) }
 	if _, err := l.converge(ctx, g, within, steps); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,9 @@ type Steps struct {
 	width int
 }
 
+// minWidth keeps the columns of lines that come one by one in place.
+const minWidth = 28
+
 // step is one line.
 type step struct {
 	name    string
@@ -40,7 +43,7 @@ type step struct {
 // Steps starts a display; names are known from the start so that columns align.
 // Call Close when all is done.
 func (s *Streams) Steps(names ...string) *Steps {
-	st := &Steps{s: s, created: time.Now(), steps: map[string]*step{}}
+	st := &Steps{s: s, created: time.Now(), steps: map[string]*step{}, width: minWidth}
 	if s.ErrTTY {
 		// That Err is a terminal was decided by Streams: left to itself, mpb looks
 		// at the writer, and never draws nor ends on one that is no file.
