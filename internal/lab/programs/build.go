@@ -359,7 +359,10 @@ func (w *watcher) Write(b []byte) (int, error) {
 		if i < 0 {
 			return len(b), nil
 		}
-		w.done[string(w.part[:i])] = true
+		// What has a space is no import path: "go: downloading …", "# …" of an error.
+		if line := string(w.part[:i]); !strings.Contains(line, " ") {
+			w.done[line] = true
+		}
 		w.part = w.part[i+1:]
 	}
 }
