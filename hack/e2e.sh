@@ -15,7 +15,7 @@ done
 
 if go test -tags=e2e -count=1 -p=1 -v "$@" "${packages[@]}" 2>&1 |
   tee build/e2e.log |
-  grep --line-buffered -E '^(=== RUN|--- |ok|FAIL|panic:|testing: warning|exit status)'; then
+  grep --line-buffered -E '^(=== RUN|--- |ok|FAIL|panic:|testing: warning|exit status)|^ *--- (FAIL|SKIP)|not run:'; then
   exit 0
 fi
 echo "the end of build/e2e.log:" >&2
