@@ -46,25 +46,25 @@ func (l *Lab) Up(ctx context.Context, within time.Duration) (*Report, bool, erro
 		}
 	}
 	start := time.Now()
-	var supervisorDied <-chan error
+	var sup *spawned
 	if !wasRunning {
-		died, err := l.startSupervisor()
-		if err != nil {
+		var err error
+		if sup, err = l.startSupervisor(); err != nil {
 			return nil, false, err
 		}
-		supervisorDied = died
 	}
-	rep, err := l.bringUp(ctx, start, within, supervisorDied)
+	rep, err := l.bringUp(ctx, start, within, sup)
 	if errors.Is(err, errGone) && wasRunning {
 		// It ended just after it was seen: killed, or taken down by another call.
-		if supervisorDied, err = l.startSupervisor(); err != nil {
+		if sup, err = l.startSupervisor(); err != nil {
 			return nil, false, err
 		}
-		rep, err = l.bringUp(ctx, start, within, supervisorDied)
+		rep, err = l.bringUp(ctx, start, within, sup)
 	}
-	if err != nil && ctx.Err() != nil && !wasRunning {
+	if err != nil && ctx.Err() != nil && sup != nil {
 		// Ctrl-C takes back what this call started. What is compiled stays.
 		fmt.Fprintln(l.Streams.Err, "interrupted: stopping the lab")
+		sup.stop() // it may not hold the lock yet, by which Down would know it
 		if _, derr := l.Down(context.WithoutCancel(ctx), false); derr != nil {
 			return nil, false, errors.Join(err, derr)
 		}
@@ -72,7 +72,7 @@ func (l *Lab) Up(ctx context.Context, within time.Duration) (*Report, bool, erro
 	return rep, false, err
 }
 
-func (l *Lab) bringUp(ctx context.Context, start time.Time, within time.Duration, died <-chan error) (*Report, error) {
+func (l *Lab) bringUp(ctx context.Context, start time.Time, within time.Duration, sup *spawned) (*Report, error) {
 	var phases []Phase
 	mark := func(name string, since time.Time) {
 		phases = append(phases, Phase{Name: name, Seconds: time.Since(since).Round(10 * time.Millisecond).Seconds()})
@@ -86,7 +86,7 @@ func (l *Lab) bringUp(ctx context.Context, start time.Time, within time.Duration
 	components := time.Now()
 	steps := l.Streams.Steps()
 	defer steps.Close()
-	if err := l.waitComponents(ctx, within, died, steps, func(controlPlane bool) {
+	if err := l.waitComponents(ctx, within, sup, steps, func(controlPlane bool) {
 		if controlPlane {
 			mark("control plane", components)
 		}
@@ -130,14 +130,18 @@ func (l *Lab) Build(ctx context.Context) error {
 var errGone = errors.New("the supervisor ended; its log tells more: lumacore lab logs supervisor")
 
 // waitComponents waits until the supervisor reports all components ready.
-func (l *Lab) waitComponents(ctx context.Context, within time.Duration, died <-chan error, steps *report.Steps, done func(controlPlane bool)) error {
+func (l *Lab) waitComponents(ctx context.Context, within time.Duration, sup *spawned, steps *report.Steps, done func(controlPlane bool)) error {
 	deadline := time.Now().Add(within)
 	alive := time.Now().Add(3 * time.Second) // when to ask next whether the supervisor lives
 	controlPlane := sync.OnceFunc(func() { done(true) })
 	for {
 		select {
-		case err := <-died:
-			return l.supervisorFailed(err)
+		case <-sup.ended():
+			// With success it ends when another one holds the lock.
+			if sup.err != nil {
+				return l.supervisorFailed(sup.err)
+			}
+			sup = nil
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(50 * time.Millisecond):
@@ -222,10 +226,31 @@ func findGit(ctx context.Context) error {
 	return nil
 }
 
-// startSupervisor starts this binary again, detached, and returns a channel that
-// tells when it ends. A second supervisor for the same directory ends at once
-// with success: the first one holds the lock.
-func (l *Lab) startSupervisor() (<-chan error, error) {
+// spawned is a supervisor that this process has started.
+type spawned struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error         // how; valid once done is closed
+}
+
+// ended is closed when it has ended; never, when there is none.
+func (s *spawned) ended() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.done
+}
+
+// stop asks it to stop its components and waits until it has. Its own time
+// limits bound the wait.
+func (s *spawned) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	<-s.done
+}
+
+// startSupervisor starts this binary again, detached. A second supervisor for
+// the same directory ends at once with success: the first one holds the lock.
+func (l *Lab) startSupervisor() (*spawned, error) {
 	if err := os.MkdirAll(l.path("logs"), 0o700); err != nil {
 		return nil, err
 	}
@@ -245,13 +270,12 @@ func (l *Lab) startSupervisor() (<-chan error, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	died := make(chan error, 1)
+	s := &spawned{cmd: cmd, done: make(chan struct{})}
 	go func() {
-		if err := cmd.Wait(); err != nil {
-			died <- err
-		}
+		s.err = cmd.Wait()
+		close(s.done)
 	}()
-	return died, nil
+	return s, nil
 }
 
 // Supervise is the supervisor's process: it holds the lab's lock, ends what a

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -130,6 +131,7 @@ func TestInterruptedUpAndTwoLabs(t *testing.T) {
 	scratch := shm(t)
 	l := &testLab{dir: filepath.Join(t.TempDir(), "second lab")} // with a space, as people have
 	for _, until := range []string{"state.json", filepath.Join("run", "kube-apiserver.pid"), filepath.Join("run", "source-controller.pid")} {
+		_ = os.Remove(filepath.Join(l.dir, until)) // of the start before
 		cmd := l.command("lab", "up")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -146,8 +148,23 @@ func TestInterruptedUpAndTwoLabs(t *testing.T) {
 			t.Errorf("interrupted at %s: exit %d (%v), want 130", until, code, err)
 		}
 		l.nothingLeft(t, scratch)
-		_ = os.Remove(filepath.Join(l.dir, until))
 	}
+	// And at once: before the supervisor holds its lock.
+	cmd := l.command("lab", "up")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the supervisor's process", func() error {
+		if len(l.processes(t)) < 2 {
+			return errors.New("not there yet")
+		}
+		return nil
+	})
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	l.nothingLeft(t, scratch)
 	l.run(t, "lab", "up")
 	if rep := l.status(t); !rep.Ready {
 		t.Fatal(rep.Message)
