@@ -73,6 +73,7 @@ EXIT STATUS
 // is none of them; cobra does so for the root alone, and prints help otherwise.
 func unknownCommands(cmd *cobra.Command) {
 	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.SuggestionsMinimumDistance = 2 // cobra's own default, which it sets for the root alone
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

@@ -70,7 +70,8 @@ func (l *Lab) Doctor(ctx context.Context, cacheRoot string) *DoctorReport {
 		add("programs", nil, fmt.Sprintf("%d of %d still to be compiled by lab up", len(l.Programs.Missing()), len(programs.Names())), "")
 	}
 
-	for name, dir := range map[string]string{"disk of the lab": l.Dir, "disk of the programs": cacheRoot} {
+	for _, d := range []struct{ name, dir string }{{"disk of the lab", l.Dir}, {"disk of the programs", cacheRoot}} {
+		name, dir := d.name, d.dir
 		need := uint64(needDisk)
 		if !built && dir == cacheRoot {
 			need = needBuildDisk
