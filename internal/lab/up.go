@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -386,14 +388,30 @@ func (l *Lab) Down(ctx context.Context, purge bool) (bool, error) {
 	return stopped || len(left) > 0, nil
 }
 
+// leftByKill is what a kill leaves in the middle of a write (.NAME.123) or of
+// making certificates (.pki-123).
+var leftByKill = regexp.MustCompile(`^\.([a-z.-]+)[.-][0-9]+$`)
+
 // purge deletes what a lab has, by name, and then its folder if that is empty:
 // --dir may name a folder that has more in it.
 func (l *Lab) purge() error {
-	for _, name := range []string{
+	own := []string{
 		"data", "git", "kubeconfig", "pki", "gatekeeper-certs", "tmp", "logs",
 		"lab.json", "state.json", "phases.json", "kwok.yaml", "registry.yaml", "git-credentials", "run",
-	} {
-		if err := os.RemoveAll(l.path(name)); err != nil {
+	}
+	entries, err := os.ReadDir(l.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if m := leftByKill.FindStringSubmatch(name); m != nil {
+			name = m[1]
+		}
+		if !slices.Contains(own, name) {
+			continue
+		}
+		if err := os.RemoveAll(l.path(e.Name())); err != nil {
 			return err
 		}
 	}
