@@ -205,14 +205,14 @@ func (d Dir) holder(name string) int {
 // Dependents of a component are stopped with it, all at once: nobody is there
 // to be told in order.
 func Reap(d Dir, grace time.Duration) ([]string, error) {
-	locks, err := filepath.Glob(filepath.Join(string(d), "run", "*.lock"))
-	if err != nil {
+	entries, err := os.ReadDir(filepath.Join(string(d), "run")) // not Glob: the path may have brackets
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	err = nil
 	var left []string
-	for _, l := range locks {
-		name := strings.TrimSuffix(filepath.Base(l), ".lock")
-		if d.Alive(name) {
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".lock"); ok && d.Alive(name) {
 			left = append(left, name)
 		}
 	}

@@ -57,7 +57,11 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{t: t, dir: Dir(t.TempDir()), self: self, now: map[string]Status{}, history: map[string][]Status{}}
+	dir := filepath.Join(t.TempDir(), "a [b] *") // no character of a path is special
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return &bench{t: t, dir: Dir(dir), self: self, now: map[string]Status{}, history: map[string][]Status{}}
 }
 
 func (b *bench) file(name string) string { return filepath.Join(string(b.dir), name) }
