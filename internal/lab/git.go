@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,12 +37,15 @@ func (l *Lab) gitURL(s settings) string {
 
 // git runs git and returns its trimmed stdout. The user's and the system's
 // configuration do not count: hooks, signing and aliases of a person must not
-// change what the lab does.
+// change what the lab does. Nor do git's variables: the caller may sit in a hook
+// or a rebase, where they point elsewhere.
 func git(ctx context.Context, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0")
-	// The caller may sit in a hook or a rebase, where these point elsewhere.
-	cmd.Env = append(without(cmd.Env, "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"), env...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "GIT_") && !strings.HasPrefix(kv, "GIT_EXEC_PATH=") && !strings.HasPrefix(kv, "GIT_TRACE")
+	})
+	cmd.Env = append(cmd.Env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0")
+	cmd.Env = append(cmd.Env, env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -63,21 +67,7 @@ func verb(args []string) string {
 			return args[i]
 		}
 	}
-	return ""
-}
-
-func without(env []string, names ...string) []string {
-	var kept []string
-next:
-	for _, kv := range env {
-		for _, n := range names {
-			if strings.HasPrefix(kv, n+"=") {
-				continue next
-			}
-		}
-		kept = append(kept, kv)
-	}
-	return kept
+	return strings.Join(args, " ")
 }
 
 // ServeGit is the lab's Git server; it runs as a component of its own.
@@ -148,7 +138,7 @@ func (l *Lab) seedGit(ctx context.Context, s settings) error {
 	if err := WriteBlueprint(tmp); err != nil {
 		return err
 	}
-	tree, err := l.writeTree(ctx, tmp)
+	tree, err := l.writeTree(ctx, tmp, "--force")
 	if err != nil {
 		return err
 	}
@@ -180,8 +170,9 @@ func WriteBlueprint(dir string) error {
 
 // writeTree writes the files below dir as a tree object into the lab's
 // repository, without touching any index or repository that dir may be in.
-// What .gitignore files name is left out.
-func (l *Lab) writeTree(ctx context.Context, dir string) (string, error) {
+// What .gitignore files name is left out, unless the options of git add say
+// otherwise.
+func (l *Lab) writeTree(ctx context.Context, dir string, options ...string) (string, error) {
 	tmp, err := os.MkdirTemp(l.path("tmp"), "index-*")
 	if err != nil {
 		return "", err
@@ -190,7 +181,8 @@ func (l *Lab) writeTree(ctx context.Context, dir string) (string, error) {
 	env := []string{
 		"GIT_DIR=" + l.repository(), "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
 	}
-	if _, err := git(ctx, env, "-C", dir, "-c", "core.bare=false", "add", "--all", "."); err != nil {
+	add := append([]string{"-C", dir, "-c", "core.bare=false", "add", "--all"}, options...)
+	if _, err := git(ctx, env, append(add, ".")...); err != nil {
 		return "", err
 	}
 	return git(ctx, env, "write-tree")
@@ -222,8 +214,9 @@ var errNotTaken = errors.New("the lab's Git server did not take the push")
 // pushTree pushes the content of dir to the lab's Git server.
 //
 // The HEAD of a checkout's top folder goes as it is, with its history. A
-// subfolder (LumaCore's own blueprint/) or an uncommitted work tree (dirty) goes
-// as one commit on top of what the lab has.
+// subfolder (LumaCore's own blueprint/), a checkout without its history (CI's
+// clones of depth 1) or an uncommitted work tree (dirty) goes as one commit on
+// top of what the lab has.
 func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) (pushed, error) {
 	var p pushed
 	abs, err := filepath.Abs(dir)
@@ -246,16 +239,19 @@ func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) 
 	if err != nil {
 		return p, err
 	}
-	head := ""
+	head, shallow := "", ""
 	if checkout {
 		head, err = git(ctx, nil, "-C", abs, "rev-parse", "--verify", "--quiet", "HEAD")
 		if err != nil && !dirty {
 			return p, report.Misuse("commit first, or push the files as they are with --dirty", "%s has no commit yet", dir)
 		}
+		if shallow, err = git(ctx, nil, "-C", abs, "rev-parse", "--is-shallow-repository"); err != nil {
+			return p, err
+		}
 	}
 	var from []string // where the commit is: git -C …
 	switch {
-	case !dirty && top == abs:
+	case !dirty && top == abs && shallow == "false":
 		p.Commit, p.Source = head, "HEAD "+short(head)
 		from = []string{"-C", abs}
 	default:
@@ -270,8 +266,11 @@ func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) 
 			if err != nil {
 				return p, err
 			}
-			p.Source = "HEAD " + short(head) + ":" + filepath.ToSlash(rel)
-			if tree, err = l.importTree(ctx, abs, head+":"+filepath.ToSlash(rel)); err != nil {
+			if rel = filepath.ToSlash(rel); rel == "." {
+				rel = ""
+			}
+			p.Source = strings.TrimSuffix("HEAD "+short(head)+":"+rel, ":")
+			if tree, err = l.importTree(ctx, abs, head+":"+rel); err != nil {
 				return p, err
 			}
 		}
@@ -292,6 +291,8 @@ func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) 
 		return p, nil
 	}
 	args := append(from, "-c", "credential.helper=", "-c", "credential.helper=store --file="+l.gitCredentials(),
+		// The checkout's own hooks are for its own remote; a proxy does not reach loopback.
+		"-c", "core.hooksPath=/dev/null", "-c", "http.proxy=", "-c", "push.gpgSign=false",
 		"push", "--quiet", "--force-with-lease="+branch+":"+before, l.gitURL(s), p.Commit+":refs/heads/"+branch)
 	if _, err := git(ctx, nil, args...); err != nil {
 		return p, report.Refuse("lumacore lab logs git", "%w: %w", errNotTaken, err)
@@ -326,7 +327,7 @@ func (l *Lab) importTree(ctx context.Context, repo, tree string) (string, error)
 	if _, err := git(ctx, env, "-C", work, "checkout-index", "--all"); err != nil {
 		return "", err
 	}
-	return l.writeTree(ctx, work)
+	return l.writeTree(ctx, work, "--force")
 }
 
 func short(commit string) string {
