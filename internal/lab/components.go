@@ -202,7 +202,11 @@ func (l *Lab) components(s settings) []supervisor.Component {
 			Path:  l.Programs.Path("gatekeeper"),
 			Args: []string{
 				"--port=" + p.num("gatekeeper-webhook"), "--host=127.0.0.1",
-				"--health-addr=" + p.addr("gatekeeper"), "--prometheus-port=" + p.num("gatekeeper-metrics"),
+				"--health-addr=" + p.addr("gatekeeper"), "--metrics-addr=" + p.addr("gatekeeper-metrics"),
+				// Its own metrics: the default back-end listens on all interfaces
+				// and can not be told otherwise; this one listens on none, and
+				// before it would send anything the lab is gone.
+				"--metrics-backend=opentelemetry", "--otlp-endpoint=127.0.0.1:1", "--otlp-metric-interval=8760h",
 				"--cert-dir=" + l.path("gatekeeper-certs"), "--disable-cert-rotation",
 				// One process has all roles of the chart's two Deployments but
 				// mutation, which the blueprint does not use. Without "generate" no
