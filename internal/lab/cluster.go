@@ -229,7 +229,8 @@ func (l *Lab) applyCRDs(ctx context.Context, c client.Client) error {
 	})
 }
 
-// poll calls f until it answers nil; the error of a time-out is f's last one.
+// poll calls f until it answers nil; the error of a time-out is f's last one, an
+// interruption is told as such.
 func poll(ctx context.Context, within time.Duration, f func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -240,6 +241,9 @@ func poll(ctx context.Context, within time.Duration, f func() error) error {
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
 			return fmt.Errorf("not within %s: %w", within, err)
 		case <-time.After(100 * time.Millisecond):
 		}
