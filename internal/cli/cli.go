@@ -65,8 +65,34 @@ EXIT STATUS
 		return report.Misuse(cmd.CommandPath()+" --help", "%w", err)
 	})
 	root.AddCommand(newVersion(s), newLab(s))
+	// cobra adds these two when it runs, too late for unknownCommands.
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	unknownCommands(root)
+	helpOfUnknown(root)
 	return root
+}
+
+// helpOfUnknown makes help refuse a topic that there is not; cobra prints the
+// help of the last command that it knows and ends well.
+func helpOfUnknown(root *cobra.Command) {
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	show := help.Run
+	help.Run = nil
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		topic, rest, err := root.Find(args)
+		if err != nil {
+			return err
+		}
+		if topic.HasSubCommands() && len(rest) > 0 {
+			return topic.Args(topic, rest)
+		}
+		show(cmd, args)
+		return nil
+	}
 }
 
 // unknownCommands makes every command that only groups others refuse a word that
