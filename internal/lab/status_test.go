@@ -104,8 +104,17 @@ func TestTextWriteError(t *testing.T) {
 
 func TestSmallNumbers(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
-		{number(0), "-"}, {number(7), "7"}, {mebibytes(0), "-"}, {mebibytes(1), "0 MiB"}, {mebibytes(3 << 20), "3 MiB"},
-		{or("", "b"), "b"}, {or("a", "b"), "a"}, {firstLine("a\nb"), "a"}, {firstLine(""), ""}, {short("123456789"), "12345678"}, {short("12"), "12"},
+		{number(0), "-"},
+		{number(7), "7"},
+		{mebibytes(0), "-"},
+		{mebibytes(1), "0 MiB"},
+		{mebibytes(3 << 20), "3 MiB"},
+		{or("", "b"), "b"},
+		{or("a", "b"), "a"},
+		{firstLine("a\nb"), "a"},
+		{firstLine(""), ""},
+		{short("123456789"), "12345678"},
+		{short("12"), "12"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%q, want %q", tt.got, tt.want)
@@ -142,7 +151,8 @@ func TestStatus(t *testing.T) {
 		"damaged":             {"{", "starting", []string{}},
 		"a component is away": {
 			`{"pid": ` + pid + `, "components": [{"name": "etcd", "state": "ready", "pid": ` + pid + `}, {"name": "kwok", "state": "crash-loop", "message": "ended: exit status 1; last log lines:\nfatal"}, {"name": "cluster-setup", "task": true, "state": "ready"}, {"name": "git-seed", "task": true, "state": "back-off"}]}`,
-			"kwok is crash-loop: ended: exit status 1; last log lines:", []string{"supervisor", "etcd", "kwok", "git-seed"},
+			"kwok is crash-loop: ended: exit status 1; last log lines:",
+			[]string{"supervisor", "etcd", "kwok", "git-seed"},
 		},
 		"no kubeconfig": {`{"pid": ` + pid + `, "components": [{"name": "etcd", "state": "ready"}]}`, "stat ", []string{"supervisor", "etcd"}},
 	} {
@@ -260,16 +270,19 @@ func TestDoctorFinds(t *testing.T) {
 	}{
 		"a foreign folder": {map[string]string{"x": ""}, "folder", "LAB is not empty and is not a lab", "give an empty folder with --dir"},
 		"damaged state": {
-			map[string]string{"lab.json": "{"}, "state", "LAB/lab.json is damaged: unexpected end of JSON input",
+			map[string]string{"lab.json": "{"},
+			"state", "LAB/lab.json is damaged: unexpected end of JSON input",
 			"lumacore lab down --purge deletes the lab and its data; lab up makes a new one",
 		},
 		"state of another Kubernetes": {
-			map[string]string{"lab.json": `{"format": 1, "version": "v1.2.3", "ports": {"base": 20000}}`}, "state",
+			map[string]string{"lab.json": `{"format": 1, "version": "v1.2.3", "ports": {"base": 20000}}`},
+			"state",
 			"the data was made by Kubernetes v1.2.3, this lumacore brings " + programs.Version("kube-apiserver"),
 			"lumacore lab down --purge && lumacore lab up makes it anew",
 		},
 		"a port is taken": {
-			map[string]string{"lab.json": `{"format": 1, "version": "` + programs.Version("kube-apiserver") + `", "ports": {"base": ` + strconv.Itoa(port) + `}}`}, "ports",
+			map[string]string{"lab.json": `{"format": 1, "version": "` + programs.Version("kube-apiserver") + `", "ports": {"base": ` + strconv.Itoa(port) + `}}`},
+			"ports",
 			"port " + strconv.Itoa(port) + " (etcd) is taken by another program", "lumacore lab up chooses others; ss -ltnp names the program",
 		},
 	} {

@@ -76,7 +76,8 @@ func TestOutputsWrite(t *testing.T) {
 		"json file, text stdout": {[]string{"-o", "json", "--output-file", "FILE1", "-o", "text"}, docText, Text, map[string]string{"FILE1": docJSON}},
 		"both into files": {
 			[]string{"-o", "json", "-o", "text", "--output-file", "FILE1", "--output-file", "FILE2"},
-			"", "", map[string]string{"FILE1": docJSON, "FILE2": docText},
+			"", "",
+			map[string]string{"FILE1": docJSON, "FILE2": docText},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -220,8 +220,10 @@ func TestValidate(t *testing.T) {
 		"unknown need":      {[]Component{{Name: "a", Path: "/a", Needs: []string{"z"}}}, "component a needs z, which is not declared"},
 		"needs itself":      {[]Component{{Name: "a", Path: "/a", Needs: []string{"a"}}}, "components need each other in a circle: a"},
 		"cycle, and behind it": {[]Component{
-			{Name: "free", Path: "/f"}, {Name: "a", Path: "/a", Needs: []string{"b"}},
-			{Name: "b", Path: "/b", Needs: []string{"a"}}, {Name: "behind", Path: "/c", Needs: []string{"b"}},
+			{Name: "free", Path: "/f"},
+			{Name: "a", Path: "/a", Needs: []string{"b"}},
+			{Name: "b", Path: "/b", Needs: []string{"a"}},
+			{Name: "behind", Path: "/c", Needs: []string{"b"}},
 		}, "components need each other in a circle: a, b, behind"},
 	} {
 		t.Run(name, func(t *testing.T) {
