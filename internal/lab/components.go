@@ -162,7 +162,11 @@ func (l *Lab) components(s settings) []supervisor.Component {
 			Path:  l.Programs.Path("kwok"),
 			Args: []string{
 				"--kubeconfig=" + l.kubeconfig("kwok"), "--config=" + l.path("kwok.yaml"),
-				"--manage-all-nodes=true", "--node-lease-duration-seconds=40",
+				"--manage-all-nodes=true",
+				// No leases: their holder is a new one at every start, which would
+				// leave pods alone until the old one's lease has run out, and
+				// sometimes for ever. The nodes' heartbeat is in their status.
+				"--node-lease-duration-seconds=0",
 				"--node-ip=10.0.0.1", "--cidr=" + podCIDR,
 				"--server-address=" + p.addr("kwok"),
 			},

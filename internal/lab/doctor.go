@@ -138,8 +138,28 @@ func (l *Lab) Doctor(ctx context.Context, cacheRoot string) *DoctorReport {
 			}
 		}
 		add("components", err, fmt.Sprintf("%d are ready", len(st.Components)), next)
+		if err == nil {
+			add("flux", l.fluxBehind(ctx), "every Kustomization that is not suspended is ready",
+				"mend it and run lumacore lab push; lumacore lab logs kustomize-controller tells more")
+		}
 	}
 	return rep
+}
+
+// fluxBehind names the Kustomization that is not where it should be.
+func (l *Lab) fluxBehind(ctx context.Context) error {
+	c, err := l.Client()
+	if err != nil {
+		return err
+	}
+	st, err := look(ctx, c)
+	if err != nil {
+		return fmt.Errorf("read Flux's objects: %w", err)
+	}
+	if why := st.behind(); why != "" {
+		return errors.New(why)
+	}
+	return nil
 }
 
 func gib(b uint64) float64 { return float64(b) / (1 << 30) }

@@ -100,7 +100,7 @@ var manifests = map[string][]manifest{
 		{"crds", "github.com/open-policy-agent/gatekeeper/v3", []string{"charts/gatekeeper/crds/*.yaml"}},
 		{"stages", "sigs.k8s.io/kwok", []string{
 			"kustomize/stage/node/fast/node-initialize.yaml",
-			"kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+			"kustomize/stage/node/heartbeat/node-heartbeat.yaml",
 			"kustomize/stage/pod/fast/pod-*.yaml",
 			"kustomize/stage/volume/fast/p*.yaml",
 		}},
