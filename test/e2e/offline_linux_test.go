@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lumacore.dev/lumacore/internal/lab/programs"
 )
 
 func loopbackUp() error {
@@ -63,16 +65,12 @@ func TestUpAsAnotherUser(t *testing.T) {
 	}
 	defer os.RemoveAll(base)
 	// The programs, as hard links: the cache of root is closed to others.
-	cache, err := os.UserCacheDir()
+	cache, err := programs.DefaultCache()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := os.Getenv("LUMACORE_CACHE"); v != "" {
-		cache = filepath.Dir(v)
-	}
-	out, err := exec.Command("cp", "-a", "--link", filepath.Join(cache, "lumacore"), filepath.Join(base, "cache")).CombinedOutput()
-	if err != nil { // another file system
-		if out, err = exec.Command("cp", "-a", filepath.Join(cache, "lumacore"), filepath.Join(base, "cache")).CombinedOutput(); err != nil {
+	if exec.Command("cp", "-a", "--link", cache, filepath.Join(base, "cache")).Run() != nil { // another file system
+		if out, err := exec.Command("cp", "-a", cache, filepath.Join(base, "cache")).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
