@@ -26,13 +26,14 @@ func TestStepsPlain(t *testing.T) {
 	st.End("unseen", "suspended") // ends without having begun
 	st.Close()
 	st.Close()
+	// Names that come later are mostly within the first width.
 	want := `compiling 7 packages
-  etcd                     compiling 1/7 packages
-  kube-apiserver           compiling 3/7 packages
-  etcd               0.0s  built
-  late                     starting
-  kube-apiserver     0.0s  built
-  unseen             0.0s  suspended
+  etcd                                   compiling 1/7 packages
+  kube-apiserver                         compiling 3/7 packages
+  etcd                             0.0s  built
+  late                                   starting
+  kube-apiserver                   0.0s  built
+  unseen                           0.0s  suspended
 `
 	if diff := cmp.Diff(want, errs.String()); diff != "" {
 		t.Errorf("stderr (-want +got):\n%s", diff)
