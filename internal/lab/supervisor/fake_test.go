@@ -41,15 +41,25 @@ func TestMain(m *testing.M) {
 	}
 	os.Setenv(secretVar, "token-of-the-caller")
 	runID = fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano())
+	if testing.CoverMode() != "" { // else the processes say in their logs that it is not set
+		dir, err := os.MkdirTemp("", "cover-*")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		coverDir = "GOCOVERDIR=" + dir
+	}
 	code := m.Run()
 	if left := leaks(); code == 0 && left != "" {
 		fmt.Fprintln(os.Stderr, "left behind after all tests:\n"+left)
 		code = 1
 	}
-	os.Exit(code)
+	if code != 0 {
+		os.Exit(code)
+	}
 }
 
-var runID string
+var runID, coverDir string
 
 // leaks returns the processes and goroutines that are still there, after giving
 // them the time to end.
@@ -80,7 +90,13 @@ func leaks() string {
 	return left
 }
 
-func fakeEnv() []string { return []string{fakeVar + "=1", runVar + "=" + runID} }
+func fakeEnv() []string {
+	env := []string{fakeVar + "=1", runVar + "=" + runID}
+	if coverDir != "" {
+		env = append(env, coverDir)
+	}
+	return env
+}
 
 // fake is a component's process. None outlives a test run that was killed.
 func fake(mode string, args []string) {
