@@ -367,14 +367,14 @@ func TestWaitComponents(t *testing.T) {
 			l := withState(t, tt.state)
 			steps := l.Streams.Steps()
 			defer steps.Close()
-			err := l.waitComponents(t.Context(), time.Nanosecond, nil, steps, func(bool) {})
+			err := l.waitComponents(t.Context(), time.Nanosecond, nil, steps, func() {})
 			checkFailure(t, err, tt.want, tt.next, report.ExitFindings)
 		})
 	}
 	t.Run("ready", func(t *testing.T) {
 		l := withState(t, `{"components": [{"name": "kube-apiserver", "state": "ready"}]}`)
 		called := 0
-		if err := l.waitComponents(t.Context(), time.Minute, nil, l.Streams.Steps(), func(bool) { called++ }); err != nil || called != 1 {
+		if err := l.waitComponents(t.Context(), time.Minute, nil, l.Streams.Steps(), func() { called++ }); err != nil || called != 1 {
 			t.Errorf("%v, called %d times", err, called)
 		}
 	})
@@ -383,13 +383,13 @@ func TestWaitComponents(t *testing.T) {
 		write(t, l.Dir, map[string]string{"logs/supervisor.log": "first\nlisten: permission denied\n"})
 		sup := &spawned{done: make(chan struct{}), err: errors.New("exit status 2")}
 		close(sup.done)
-		err := l.waitComponents(t.Context(), time.Minute, sup, l.Streams.Steps(), func(bool) {})
+		err := l.waitComponents(t.Context(), time.Minute, sup, l.Streams.Steps(), func() {})
 		checkFailure(t, err, "the supervisor ended (exit status 2):\nfirst\nlisten: permission denied", "lumacore lab doctor", report.ExitFindings)
 	})
 	t.Run("gone", func(t *testing.T) {
 		l, _ := newLab(t) // its last word stands, and nobody holds the lock
 		write(t, l.Dir, map[string]string{"state.json": `{"components": [{"name": "etcd", "state": "ready"}]}`})
-		if err := l.waitComponents(t.Context(), time.Minute, nil, l.Streams.Steps(), func(bool) {}); !errors.Is(err, errGone) {
+		if err := l.waitComponents(t.Context(), time.Minute, nil, l.Streams.Steps(), func() {}); !errors.Is(err, errGone) {
 			t.Errorf("error %v, want %v", err, errGone)
 		}
 	})

@@ -24,7 +24,9 @@ import (
 	"lumacore.dev/lumacore/internal/report"
 )
 
-// Phase is a part of `lab up` and how long it took.
+// Phase is a part of `lab up` and how long it took. "control plane" and
+// "controllers" count from the start of the first component, "reconcile" from
+// when all were ready, "staging ready" and "total" from the call.
 type Phase struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
@@ -88,11 +90,8 @@ func (l *Lab) bringUp(ctx context.Context, start time.Time, within time.Duration
 	components := time.Now()
 	steps := l.Streams.Steps()
 	defer steps.Close()
-	if err := l.waitComponents(ctx, within, sup, steps, func(controlPlane bool) {
-		if controlPlane {
-			mark("control plane", components)
-		}
-	}); err != nil {
+	apiReady := func() { mark("control plane", components) }
+	if err := l.waitComponents(ctx, within, sup, steps, apiReady); err != nil {
 		return nil, err
 	}
 	mark("controllers", components)
@@ -129,13 +128,14 @@ func (l *Lab) Build(ctx context.Context) error {
 }
 
 // errGone says that the supervisor ended while it was waited for.
-var errGone = errors.New("the supervisor ended; its log tells more: lumacore lab logs supervisor")
+var errGone = report.Refuse("lumacore lab logs supervisor", "the supervisor ended while it was waited for")
 
-// waitComponents waits until the supervisor reports all components ready.
-func (l *Lab) waitComponents(ctx context.Context, within time.Duration, sup *spawned, steps *report.Steps, done func(controlPlane bool)) error {
+// waitComponents waits until the supervisor reports all components ready;
+// apiReady is called when the API server is.
+func (l *Lab) waitComponents(ctx context.Context, within time.Duration, sup *spawned, steps *report.Steps, apiReady func()) error {
 	deadline := time.Now().Add(within)
 	alive := time.Now().Add(3 * time.Second) // when to ask next whether the supervisor lives
-	controlPlane := sync.OnceFunc(func() { done(true) })
+	apiReady = sync.OnceFunc(apiReady)
 	for {
 		select {
 		case <-sup.ended():
@@ -159,7 +159,7 @@ func (l *Lab) waitComponents(ctx context.Context, within time.Duration, sup *spa
 			switch {
 			case c.State == supervisor.Ready:
 				if c.Name == "kube-apiserver" {
-					controlPlane()
+					apiReady()
 				}
 				steps.End(c.Name, "ready")
 			case c.State == supervisor.CrashLoop:
