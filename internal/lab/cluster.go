@@ -177,9 +177,25 @@ func (l *Lab) setupCluster(ctx context.Context, s settings) error {
 	return l.writeStages()
 }
 
+// yamlFiles returns the paths of the YAML files in a folder, none if it is not
+// there.
+func yamlFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); ext == ".yaml" || ext == ".yml" {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	return files, nil
+}
+
 // applyCRDs applies all definitions and waits until the API server serves them.
 func (l *Lab) applyCRDs(ctx context.Context, c client.Client) error {
-	files, err := filepath.Glob(filepath.Join(l.Programs.Manifests("crds"), "*"))
+	files, err := yamlFiles(l.Programs.Manifests("crds"))
 	if err != nil {
 		return err
 	}
@@ -276,7 +292,7 @@ func nodeObjects() []*unstructured.Unstructured {
 // writeStages writes kwok's configuration: its own stages, of which those for
 // volumes are turned from kwok's class to the blueprint's.
 func (l *Lab) writeStages() error {
-	files, err := filepath.Glob(filepath.Join(l.Programs.Manifests("stages"), "*.yaml"))
+	files, err := yamlFiles(l.Programs.Manifests("stages"))
 	if err != nil {
 		return err
 	}

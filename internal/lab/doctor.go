@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/mem"
 
+	"lumacore.dev/lumacore/internal/lab/pki"
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/lab/supervisor"
 	"lumacore.dev/lumacore/internal/report"
@@ -108,6 +110,11 @@ func (l *Lab) Doctor(ctx context.Context, cacheRoot string) *DoctorReport {
 			err = fmt.Errorf("the data was made by Kubernetes %s, this lumacore brings %s", s.Version, now)
 		}
 		add("state", err, "made by Kubernetes "+s.Version, "lumacore lab down --purge && lumacore lab up makes it anew")
+		until, err := pki.Dir(l.path("pki")).Expires()
+		if err == nil && time.Now().After(until) {
+			err = fmt.Errorf("the certificates ended on %s", until.Format(time.DateOnly))
+		}
+		add("certificates", err, "valid until "+until.Format(time.DateOnly), "lumacore lab down --purge && lumacore lab up makes it anew")
 		if !running {
 			var taken error
 			if name, port := s.Ports.taken(); name != "" && len(l.leftovers()) == 0 {

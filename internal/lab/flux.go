@@ -178,6 +178,9 @@ func (st fluxState) behind() string {
 	if st.revision == "" {
 		return "GitRepository " + syncName + " has no artifact yet: " + st.source.Message
 	}
+	if st.source.Status == metav1.ConditionFalse { // an old artifact is no sign of health
+		return "GitRepository " + syncName + ": " + st.source.Message
+	}
 	if len(st.kustomizations) < 2 {
 		return "Kustomization " + syncName + " has not been applied yet"
 	}

@@ -74,6 +74,11 @@ func (o *Outputs) Validate() error {
 			return Misuse("", "unsupported output %q: use one of %s", f, joinFormats(o.known))
 		}
 	}
+	for i, f := range o.files {
+		if slices.Contains(o.files[:i], f) {
+			return Misuse("name another file for each format", "--output-file %s is given twice", f)
+		}
+	}
 	formats := max(len(o.formats), 1)
 	if len(o.files) > formats {
 		return Misuse("give one -o for each --output-file", "%d output files for %d formats", len(o.files), formats)

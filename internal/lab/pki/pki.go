@@ -46,6 +46,23 @@ func (d Dir) CertFile(name string) string { return filepath.Join(string(d), name
 // KeyFile returns the path of a private key.
 func (d Dir) KeyFile(name string) string { return filepath.Join(string(d), name+".key") }
 
+// Expires returns when the certificates end; all are made together.
+func (d Dir) Expires() (time.Time, error) {
+	b, err := os.ReadFile(d.CertFile("ca"))
+	if err != nil {
+		return time.Time{}, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return time.Time{}, fmt.Errorf("%s is not a certificate", d.CertFile("ca"))
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", d.CertFile("ca"), err)
+	}
+	return cert.NotAfter, nil
+}
+
 // Ensure makes the folder with all certificates if it is not there. It is made
 // beside its place and renamed, so it is whole or absent.
 func Ensure(dir string, certs []Cert) (Dir, error) {

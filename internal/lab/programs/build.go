@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,12 +196,14 @@ func (c *Cache) gather(ctx context.Context, src string, p Progress) error {
 		}
 		for _, m := range ms {
 			for _, glob := range m.globs {
-				files, err := filepath.Glob(filepath.Join(dirs[m.module], glob))
+				// Not filepath.Glob: the folder may have brackets in its name.
+				tree := os.DirFS(dirs[m.module])
+				files, err := fs.Glob(tree, glob)
 				if err != nil || len(files) == 0 {
 					return fmt.Errorf("module %s has no %s", m.module, glob)
 				}
 				for _, f := range files {
-					data, err := os.ReadFile(f)
+					data, err := fs.ReadFile(tree, f)
 					if err != nil {
 						return err
 					}
