@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,13 +25,6 @@ type labFlags struct {
 // open returns the lab. Verbs that compile or start programs need the cache;
 // the others work without Go.
 func (f *labFlags) open(ctx context.Context, needPrograms bool) (*lab.Lab, error) {
-	dir := f.dir
-	if dir == "" {
-		var err error
-		if dir, err = lab.DefaultDir(); err != nil {
-			return nil, err
-		}
-	}
 	cache, err := lab.DefaultCache(ctx)
 	if err != nil {
 		if needPrograms {
@@ -42,6 +35,18 @@ func (f *labFlags) open(ctx context.Context, needPrograms bool) (*lab.Lab, error
 			return nil, err
 		}
 		cache = programs.OpenCache(root, "")
+	}
+	return f.bare(cache)
+}
+
+// bare returns the lab of the folder that was given, or of the default one.
+func (f *labFlags) bare(cache *programs.Cache) (*lab.Lab, error) {
+	dir := f.dir
+	if dir == "" {
+		var err error
+		if dir, err = lab.DefaultDir(); err != nil {
+			return nil, err
+		}
 	}
 	return lab.Open(dir, cache, f.streams)
 }
@@ -152,7 +157,7 @@ next up goes on from it; --purge deletes it. Compiled programs stay in the cache
 				return err
 			}
 			if purge && !yes && f.streams.ErrTTY {
-				if err := confirm(f.streams, "This deletes the lab's cluster, Git repository and registry in "+l.Dir+"."); err != nil {
+				if err := confirm(cmd.Context(), f.streams, "This deletes the lab's cluster, Git repository and registry in "+l.Dir+"."); err != nil {
 					return err
 				}
 			}
@@ -179,16 +184,22 @@ next up goes on from it; --purge deletes it. Compiled programs stay in the cache
 }
 
 // confirm asks on the terminal; anything but yes refuses.
-func confirm(s *report.Streams, what string) error {
+func confirm(ctx context.Context, s *report.Streams, what string) error {
 	fmt.Fprintf(s.Err, "%s Go on? [y/N] ", what)
-	var answer string
-	if _, err := fmt.Fscanln(s.In, &answer); err != nil && !errors.Is(err, io.EOF) {
-		answer = ""
+	answered := make(chan string, 1)
+	go func() { // it outlives an interrupt, and the process ends
+		line, _ := bufio.NewReader(s.In).ReadString('\n')
+		answered <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case a := <-answered:
+		if a != "y" && a != "yes" {
+			return report.Refuse("answer y, or give --yes", "nothing was done")
+		}
+		return nil
 	}
-	if a := strings.ToLower(answer); a != "y" && a != "yes" {
-		return report.Refuse("answer y, or give --yes", "nothing was done")
-	}
-	return nil
 }
 
 func newLabStatus(f *labFlags) *cobra.Command {
@@ -436,7 +447,7 @@ func newLabServeGit(f *labFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve-git", Short: "Serve the lab's Git repository (started by the supervisor)", Hidden: true, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := f.open(cmd.Context(), false)
+			l, err := f.bare(nil) // it needs no programs
 			if err != nil {
 				return err
 			}

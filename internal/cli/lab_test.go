@@ -30,7 +30,7 @@ func TestConfirm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, out, errs := streams(tt.in)
-			err := confirm(s, "This deletes all.")
+			err := confirm(t.Context(), s, "This deletes all.")
 			if tt.ok && err != nil {
 				t.Errorf("refused: %v", err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -29,6 +30,9 @@ import (
 // suspended.
 const suspendedBecause = "lumacore.dev/suspended-because"
 
+// syncKey is where the GitRepository and the root Kustomization are.
+var syncKey = types.NamespacedName{Namespace: fluxNamespace, Name: syncName}
+
 // envLabel says which environment an object belongs to.
 const envLabel = "lumacore.env"
 
@@ -40,13 +44,14 @@ var (
 
 // Kustomization is a Flux Kustomization as a person wants to see it.
 type Kustomization struct {
-	Name        string `json:"name"`
+	Name        string `json:"name"`                  // with its namespace before it (ns/name) when that is not flux-system
 	Environment string `json:"environment,omitempty"` // staging, prod, or none
 	Ready       bool   `json:"ready"`
 	Suspended   bool   `json:"suspended"`
 	Revision    string `json:"revision,omitempty"` // last applied, as Flux writes it: main@sha1:…
 	Message     string `json:"message,omitempty"`  // what Flux says; of a suspended one, why
 
+	key       types.NamespacedName
 	reason    string
 	attempted string
 	handled   string // the last reconcile request that was handled
@@ -68,7 +73,7 @@ func look(ctx context.Context, c client.Client) (fluxState, error) {
 	var ks kustomizev1.KustomizationList
 	var automation imagev1.ImageUpdateAutomationList
 	for _, list := range []client.ObjectList{&repos, &ks, &automation} {
-		if err := c.List(ctx, list, client.InNamespace(fluxNamespace)); err != nil {
+		if err := c.List(ctx, list); err != nil {
 			return fluxState{}, err
 		}
 	}
@@ -88,10 +93,10 @@ func watchFlux(ctx context.Context, c client.WithWatch) *fluxWatch {
 		lw := &cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 				l := list()
-				return l, c.List(ctx, l, client.InNamespace(fluxNamespace), &client.ListOptions{Raw: &opts})
+				return l, c.List(ctx, l, &client.ListOptions{Raw: &opts})
 			},
 			WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-				return c.Watch(ctx, list(), client.InNamespace(fluxNamespace), &client.ListOptions{Raw: &opts})
+				return c.Watch(ctx, list(), &client.ListOptions{Raw: &opts})
 			},
 		}
 		r := cache.NewReflectorWithOptions(lw, o, store, cache.ReflectorOptions{})
@@ -125,7 +130,7 @@ func items[T any](store cache.Store) []T {
 func digest(repos []sourcev1.GitRepository, ks []kustomizev1.Kustomization, automation []imagev1.ImageUpdateAutomation) fluxState {
 	st := fluxState{automation: automation}
 	for _, repo := range repos {
-		if repo.Name != syncName {
+		if repo.Name != syncName || repo.Namespace != fluxNamespace {
 			continue
 		}
 		if a := repo.Status.Artifact; a != nil {
@@ -138,8 +143,12 @@ func digest(repos []sourcev1.GitRepository, ks []kustomizev1.Kustomization, auto
 		st.sourceHandled = repo.Status.LastHandledReconcileAt
 	}
 	for _, k := range ks {
+		name := k.Name
+		if k.Namespace != fluxNamespace {
+			name = k.Namespace + "/" + k.Name
+		}
 		v := Kustomization{
-			Name: k.Name, Environment: k.Labels[envLabel], Suspended: k.Spec.Suspend,
+			key: types.NamespacedName{Namespace: k.Namespace, Name: k.Name}, Name: name, Environment: k.Labels[envLabel], Suspended: k.Spec.Suspend,
 			Revision: k.Status.LastAppliedRevision, attempted: k.Status.LastAttemptedRevision,
 			handled: k.Status.LastHandledReconcileAt,
 		}
@@ -181,8 +190,8 @@ func (st fluxState) behind() string {
 	if st.source.Status == metav1.ConditionFalse { // an old artifact is no sign of health
 		return "GitRepository " + syncName + ": " + st.source.Message
 	}
-	if len(st.kustomizations) < 2 {
-		return "Kustomization " + syncName + " has not been applied yet"
+	if !slices.ContainsFunc(st.kustomizations, func(k Kustomization) bool { return k.Name == syncName }) {
+		return "Kustomization " + syncName + " is not there yet"
 	}
 	for _, k := range st.kustomizations {
 		if !k.Suspended && (!k.Ready || k.Revision != st.revision) {
@@ -221,11 +230,11 @@ func (st fluxState) automationIdle() bool {
 
 // requestReconcile asks a controller to look at an object now. The token comes
 // back in status.lastHandledReconcileAt.
-func requestReconcile(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, name, token string) error {
+func requestReconcile(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, key types.NamespacedName, token string) error {
 	o := &unstructured.Unstructured{}
 	o.SetGroupVersionKind(gvk)
-	o.SetNamespace(fluxNamespace)
-	o.SetName(name)
+	o.SetNamespace(key.Namespace)
+	o.SetName(key.Name)
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, token)
 	return c.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch))
 }
@@ -274,12 +283,12 @@ func (l *Lab) reconcileAll(ctx context.Context) (goal, error) {
 		if k.Suspended {
 			continue
 		}
-		if err := requestReconcile(ctx, c, kustomizationKind, k.Name, g.token); err != nil {
+		if err := requestReconcile(ctx, c, kustomizationKind, k.key, g.token); err != nil {
 			return g, err
 		}
 		g.asked[k.Name] = true
 	}
-	return g, requestReconcile(ctx, c, gitRepositoryKind, syncName, g.token)
+	return g, requestReconcile(ctx, c, gitRepositoryKind, syncKey, g.token)
 }
 
 // converge waits until every Kustomization that is not suspended is Ready at a
@@ -301,6 +310,7 @@ func (l *Lab) converge(ctx context.Context, g goal, within time.Duration, p prog
 	// The Git server tells Flux of a push; if it was killed before it could,
 	// Flux would look within its interval, a minute.
 	nudge := time.Now().Add(2 * time.Second)
+	var inSync time.Time     // since when all is Ready
 	seen, fresh := "", false // the commit that Flux has, and whether it contains the wanted one
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -311,18 +321,25 @@ func (l *Lab) converge(ctx context.Context, g goal, within time.Duration, p prog
 			fresh = seen != "" && (g.commit == "" || seen == g.commit || l.contains(ctx, seen, g.commit))
 		}
 		l.show(st, fresh, p)
-		if g.ready != nil && fresh && st.behind() == "" && g.answered(st) {
-			g.ready()
-			g.ready = nil
+		ready := fresh && st.behind() == "" && g.answered(st)
+		switch {
+		case !ready:
+			inSync = time.Time{}
+		case inSync.IsZero():
+			inSync = time.Now()
+			if g.ready != nil {
+				g.ready()
+				g.ready = nil
+			}
 		}
 		switch {
-		case fresh && st.behind() == "" && g.answered(st) && (!g.settled || st.automationIdle() && l.atTip(ctx, st)):
+		case ready && (!g.settled || st.automationIdle() && l.atTip(ctx, st) || time.Since(inSync) > automationGrace):
 			return st, nil
 		case fresh:
 			err = l.failures(ctx, c, st, retries)
 		case time.Now().After(nudge):
 			nudge = time.Now().Add(5 * time.Second)
-			_ = requestReconcile(ctx, c, gitRepositoryKind, syncName, newToken())
+			_ = requestReconcile(ctx, c, gitRepositoryKind, syncKey, newToken())
 		default:
 			err = l.sourceFailure(ctx, c, st, retries)
 		}
@@ -340,6 +357,10 @@ func (l *Lab) converge(ctx context.Context, g goal, within time.Duration, p prog
 		}
 	}
 }
+
+// automationGrace is how long image automation may take to say that it has
+// nothing to commit. One without a policy never says so.
+const automationGrace = 20 * time.Second
 
 func (l *Lab) atTip(ctx context.Context, st fluxState) bool {
 	tip, err := l.tip(ctx)
@@ -375,7 +396,7 @@ func (l *Lab) failures(ctx context.Context, c client.Client, st fluxState, retri
 		if !failed {
 			continue
 		}
-		again, err := l.failedTwice(ctx, c, kustomizationKind, k.Name, k.handled, retries)
+		again, err := l.failedTwice(ctx, c, kustomizationKind, k.key, k.handled, retries)
 		if err != nil || !again {
 			return err
 		}
@@ -397,7 +418,7 @@ func (l *Lab) sourceFailure(ctx context.Context, c client.Client, st fluxState, 
 	if st.source.Status != metav1.ConditionFalse {
 		return nil
 	}
-	again, err := l.failedTwice(ctx, c, gitRepositoryKind, syncName, st.sourceHandled, retries)
+	again, err := l.failedTwice(ctx, c, gitRepositoryKind, syncKey, st.sourceHandled, retries)
 	if err != nil || !again {
 		return err
 	}
@@ -406,9 +427,9 @@ func (l *Lab) sourceFailure(ctx context.Context, c client.Client, st fluxState, 
 
 // failedTwice reports whether an object that has failed has failed on a retry
 // too, during which no component restarted. Else it asks for a retry.
-func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, name, handled string, retries map[string]secondTry) (bool, error) {
+func (l *Lab) failedTwice(ctx context.Context, c client.Client, gvk schema.GroupVersionKind, name types.NamespacedName, handled string, retries map[string]secondTry) (bool, error) {
 	restarts, up := l.restarts()
-	key := gvk.Kind + "/" + name
+	key := gvk.Kind + "/" + name.String()
 	r, asked := retries[key]
 	switch {
 	case !up:

@@ -87,12 +87,14 @@ func TestBehind(t *testing.T) {
 		ks    []kustomizev1.Kustomization
 		want  string
 	}{
-		"all ready":               {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root, kustomization("apps-staging", newRev, nil)}, ""},
-		"nothing at all":          {nil, nil, "GitRepository flux-system has no artifact yet: "},
-		"another GitRepository":   {[]sourcev1.GitRepository{{ObjectMeta: metav1.ObjectMeta{Name: "other"}, Status: sourcev1.GitRepositoryStatus{Artifact: &meta.Artifact{Revision: newRev}}}}, nil, "GitRepository flux-system has no artifact yet: "},
-		"source fails":            {[]sourcev1.GitRepository{gitRepository("", condition(metav1.ConditionFalse, "GitOperationFailed", "connection refused"))}, nil, "GitRepository flux-system has no artifact yet: connection refused"},
-		"only the root":           {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root}, "Kustomization flux-system has not been applied yet"},
-		"one at the old revision": {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root, kustomization("apps-staging", oldRev, nil)}, "Kustomization apps-staging: at " + oldRev},
+		"all ready":                    {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root, kustomization("apps-staging", newRev, nil)}, ""},
+		"nothing at all":               {nil, nil, "GitRepository flux-system has no artifact yet: "},
+		"another GitRepository":        {[]sourcev1.GitRepository{{ObjectMeta: metav1.ObjectMeta{Name: "other"}, Status: sourcev1.GitRepositoryStatus{Artifact: &meta.Artifact{Revision: newRev}}}}, nil, "GitRepository flux-system has no artifact yet: "},
+		"source fails":                 {[]sourcev1.GitRepository{gitRepository("", condition(metav1.ConditionFalse, "GitOperationFailed", "connection refused"))}, nil, "GitRepository flux-system has no artifact yet: connection refused"},
+		"source fails after it worked": {[]sourcev1.GitRepository{gitRepository(newRev, condition(metav1.ConditionFalse, "GitOperationFailed", "connection refused"))}, []kustomizev1.Kustomization{root, kustomization("apps-staging", newRev, nil)}, "GitRepository flux-system: connection refused"},
+		"only the root":                {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root}, ""},
+		"no root yet":             {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, nil, "Kustomization flux-system is not there yet"},
+		"one at the old revision":      {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root, kustomization("apps-staging", oldRev, nil)}, "Kustomization apps-staging: at " + oldRev},
 		"one failed": {
 			[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)},
 			[]kustomizev1.Kustomization{root, kustomization("apps-staging", newRev, failed("BuildFailed", "no such file"))},
@@ -138,7 +140,7 @@ func TestDigest(t *testing.T) {
 		{Name: "apps-prod", Environment: "prod", Suspended: true, Message: "production is released by hand"},
 	}
 	opt := cmp.FilterPath(func(p cmp.Path) bool {
-		return slices.Contains([]string{".reason", ".attempted", ".handled"}, p.Last().String())
+		return slices.Contains([]string{".key", ".reason", ".attempted", ".handled"}, p.Last().String())
 	}, cmp.Ignore())
 	if diff := cmp.Diff(want, st.kustomizations, opt, cmp.AllowUnexported(Kustomization{})); diff != "" {
 		t.Errorf("the root first, production last (-want +got):\n%s", diff)
@@ -380,8 +382,8 @@ func TestLook(t *testing.T) {
 	other := kustomization("theirs", newRev, func(k *kustomizev1.Kustomization) { k.Namespace = "elsewhere" })
 	_, c := fluxLab(t, nil, &repo, &k, &other)
 	st, err := look(t.Context(), c)
-	if err != nil || st.commit != newCommit || len(st.kustomizations) != 1 {
-		t.Errorf("%+v, %v; want the one in flux-system", st, err)
+	if err != nil || st.commit != newCommit || len(st.kustomizations) != 2 || st.kustomizations[1].Name != "elsewhere/theirs" {
+		t.Errorf("%+v, %v; want those of all namespaces", st, err)
 	}
 }
 

@@ -40,6 +40,11 @@ func (l *Lab) gitURL(s settings) string {
 // change what the lab does. Nor do git's variables: the caller may sit in a hook
 // or a rebase, where they point elsewhere.
 func git(ctx context.Context, env []string, args ...string) (string, error) {
+	return gitInput(ctx, nil, env, args...)
+}
+
+// gitInput is git with something on its stdin.
+func gitInput(ctx context.Context, stdin []byte, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "GIT_") && !strings.HasPrefix(kv, "GIT_EXEC_PATH=") && !strings.HasPrefix(kv, "GIT_TRACE")
@@ -47,7 +52,7 @@ func git(ctx context.Context, env []string, args ...string) (string, error) {
 	cmd.Env = append(cmd.Env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0")
 	cmd.Env = append(cmd.Env, env...)
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errs
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -102,7 +107,7 @@ func (l *Lab) webhook(ctx context.Context) {
 		if err != nil {
 			return err
 		}
-		return requestReconcile(ctx, c, gitRepositoryKind, syncName, token)
+		return requestReconcile(ctx, c, gitRepositoryKind, syncKey, token)
 	})
 	if err != nil {
 		fmt.Fprintf(l.Streams.Err, "Flux was not told of a push: %v\n", err)
@@ -181,8 +186,31 @@ func (l *Lab) writeTree(ctx context.Context, dir string, options ...string) (str
 	env := []string{
 		"GIT_DIR=" + l.repository(), "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
 	}
-	add := append([]string{"-C", dir, "-c", "core.bare=false", "add", "--all"}, options...)
+	add := append([]string{"-C", dir, "-c", "core.bare=false",
+		"-c", "core.excludesFile=/dev/null", "-c", "core.attributesFile=/dev/null", "add", "--all"}, options...)
 	if _, err := git(ctx, env, append(add, ".")...); err != nil {
+		return "", err
+	}
+	return git(ctx, env, "write-tree")
+}
+
+// checkoutTree writes a folder of a checkout as it is now: what is tracked,
+// ignored or not, and what would be if it were added.
+func (l *Lab) checkoutTree(ctx context.Context, dir string) (string, error) {
+	files, err := git(ctx, nil, "-C", dir, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	if err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp(l.path("tmp"), "index-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	env := []string{
+		"GIT_DIR=" + l.repository(), "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
+	}
+	if _, err := gitInput(ctx, []byte(files), env, "-C", dir, "-c", "core.bare=false", "-c", "core.attributesFile=/dev/null",
+		"update-index", "--add", "--remove", "-z", "--stdin"); err != nil {
 		return "", err
 	}
 	return git(ctx, env, "write-tree")
@@ -232,6 +260,9 @@ func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) 
 	}
 	top, err := git(ctx, nil, "-C", abs, "rev-parse", "--show-toplevel")
 	checkout := err == nil
+	if err != nil && !strings.Contains(err.Error(), "not a git repository") { // such as: owned by another user
+		return p, report.Misuse("", "%s cannot be read as a Git checkout: %w", dir, err)
+	}
 	if !checkout && !dirty {
 		return p, report.Misuse("git init and commit, or push the files as they are with --dirty", "%s is not in a Git checkout", dir)
 	}
@@ -258,7 +289,12 @@ func (l *Lab) pushTree(ctx context.Context, s settings, dir string, dirty bool) 
 		var tree string
 		if dirty {
 			p.Source = "work tree"
-			if tree, err = l.writeTree(ctx, abs); err != nil {
+			if checkout {
+				tree, err = l.checkoutTree(ctx, abs)
+			} else {
+				tree, err = l.writeTree(ctx, abs)
+			}
+			if err != nil {
 				return p, err
 			}
 		} else {

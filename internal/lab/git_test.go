@@ -506,3 +506,37 @@ func TestPasswordNotInArguments(t *testing.T) {
 		t.Errorf("no push was seen:\n%s", b)
 	}
 }
+
+// A dirty push of a checkout has what `git add` would see: a file that is
+// tracked although it is ignored stays, one that only the checkout's own exclude
+// file names does not come along, and a deleted one is gone.
+func TestDirtyPushSeesWhatTheCheckoutSees(t *testing.T) {
+	l, s := gitLab(t)
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		".gitignore": "*.env\n", "clusters/lab/settings.env": "A=1\n", "clusters/lab/old.yaml": "a: 1\n",
+	})
+	commitAll := [][]string{{"init", "-q"}, {"add", "-f", "."}, {"-c", "user.name=o", "-c", "user.email=o@example.invalid", "commit", "-qm", "x"}}
+	for _, args := range commitAll {
+		if _, err := git(t.Context(), nil, append([]string{"-C", dir}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dir, map[string]string{
+		".git/info/exclude": "private/\n", "private/token": "secret\n", "clusters/lab/new.yaml": "b: 2\n", "clusters/lab/settings.env": "A=2\n",
+	})
+	if err := os.Remove(filepath.Join(dir, "clusters/lab/old.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.pushTree(t.Context(), s, dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := git(t.Context(), nil, "-C", l.repository(), "ls-tree", "-r", "--name-only", p.Commit)
+	if want := ".gitignore\nclusters/lab/new.yaml\nclusters/lab/settings.env"; err != nil || files != want {
+		t.Errorf("pushed\n%s (%v), want\n%s", files, err, want)
+	}
+	if got, err := git(t.Context(), nil, "-C", l.repository(), "show", p.Commit+":clusters/lab/settings.env"); err != nil || got != "A=2" {
+		t.Errorf("settings.env is %q (%v)", got, err)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	apitypes "k8s.io/apimachinery/pkg/types"
 
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/report"
@@ -52,7 +53,7 @@ func (l *Lab) PushImage(ctx context.Context, version string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ref, requestReconcile(ctx, c, imageRepositoryKind, "beacon", newToken())
+	return ref, requestReconcile(ctx, c, imageRepositoryKind, apitypes.NamespacedName{Namespace: fluxNamespace, Name: "beacon"}, newToken())
 }
 
 // seedImage pushes the image that the blueprint starts from.

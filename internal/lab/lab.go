@@ -11,7 +11,7 @@
 //     the list).
 //  2. Tasks of the supervisor prepare the cluster: custom resource definitions,
 //     RBAC, nodes, the Git repository with the blueprint in it, beacon's image,
-//     and the Flux objects that point to them (bootstrap.go).
+//     and the Flux objects that point to them (cluster.go, git.go, image.go).
 //  3. Flux does the rest, from Git, as on the real machines. Up waits until
 //     every Kustomization that is not suspended is Ready at the revision in Git.
 //
@@ -32,6 +32,7 @@ import (
 	"syscall"
 
 	"github.com/gofrs/flock"
+	"github.com/shirou/gopsutil/v4/disk"
 
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/lab/supervisor"
@@ -71,11 +72,15 @@ func (l Layout) repository() string            { return l.path("git", repository
 func (l Layout) gitCredentials() string        { return l.path("git-credentials") }
 func (l Layout) procs() supervisor.Dir         { return supervisor.Dir(l.Dir) }
 
+// minScratch is how large /dev/shm must be to be used; containers often have 64
+// MiB. The size, unlike the free space, is the same at every call.
+const minScratch = 1 << 30
+
 // scratch is where the Flux controllers unpack every revision, several times.
 // On Linux that is memory (/dev/shm), because creating thousands of small files
 // there is several times faster; it is deleted when the lab stops.
 func (l Layout) scratch() string {
-	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {
+	if u, err := disk.Usage("/dev/shm"); err == nil && u.Total >= minScratch {
 		sum := sha256.Sum256([]byte(l.Dir))
 		return fmt.Sprintf("/dev/shm/lumacore-lab-%d-%x", os.Getuid(), sum[:6])
 	}
@@ -93,11 +98,25 @@ func (l Layout) makeScratch() error {
 	if err != nil {
 		return err
 	}
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok || !fi.IsDir() || int(st.Uid) != os.Getuid() || fi.Mode().Perm() != 0o700 {
-		return report.Refuse("delete it", "%s is not a folder that only this user can read", dir)
+	if !ours(fi) || fi.Mode().Perm() != 0o700 {
+		return report.Refuse("have it deleted, or give another folder with --dir", "%s is not a folder that only this user can read", dir)
 	}
 	return nil
+}
+
+// ours reports whether a file is a folder of this user.
+func ours(fi os.FileInfo) bool {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && fi.IsDir() && int(st.Uid) == os.Getuid()
+}
+
+// removeScratch deletes what only running components need.
+func (l Layout) removeScratch() error {
+	var err error
+	if fi, serr := os.Lstat(l.scratch()); serr == nil && ours(fi) {
+		err = os.RemoveAll(l.scratch())
+	}
+	return errors.Join(err, os.RemoveAll(l.path("tmp")))
 }
 
 // DefaultDir returns $LUMACORE_DIR or lumacore/lab in the user's state folder
@@ -122,6 +141,10 @@ func Open(dir string, cache *programs.Cache, s *report.Streams) (*Lab, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
+	}
+	// The same folder by another path is the same lab.
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -149,7 +149,7 @@ func (l *Lab) waitComponents(ctx context.Context, within time.Duration, sup *spa
 		case <-time.After(50 * time.Millisecond):
 		}
 		st, err := l.state()
-		if err != nil { // not written yet
+		if err != nil || !sup.wrote(st) { // its first word is not there yet
 			if time.Now().After(deadline) {
 				return report.Refuse("lumacore lab logs supervisor", "the supervisor has not said anything within %s", within)
 			}
@@ -235,6 +235,11 @@ type spawned struct {
 	err  error         // how; valid once done is closed
 }
 
+// wrote reports whether a state is this supervisor's; any is, when there is none.
+func (s *spawned) wrote(st State) bool {
+	return s == nil || s.cmd == nil || st.PID == s.cmd.Process.Pid
+}
+
 // ended is closed when it has ended; never, when there is none.
 func (s *spawned) ended() <-chan struct{} {
 	if s == nil {
@@ -254,10 +259,6 @@ func (s *spawned) stop() {
 // the same directory ends at once with success: the first one holds the lock.
 func (l *Lab) startSupervisor() (*spawned, error) {
 	if err := os.MkdirAll(l.path("logs"), 0o700); err != nil {
-		return nil, err
-	}
-	// What a dead supervisor wrote must not be taken for the new one's word.
-	if err := os.Remove(l.stateFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	log, err := os.OpenFile(l.procs().LogFile("supervisor"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -297,6 +298,10 @@ func (l *Lab) Supervise(ctx context.Context, log io.Writer) error {
 		return nil
 	}
 	defer func() { _ = lock.Unlock() }()
+	// What a dead supervisor wrote must not be taken for this one's word.
+	if err := l.writeState(State{PID: os.Getpid()}); err != nil {
+		return err
+	}
 	left, err := supervisor.Reap(l.procs(), supervisor.DefaultGrace)
 	if err != nil {
 		return err
@@ -320,11 +325,7 @@ func (l *Lab) Supervise(ctx context.Context, log io.Writer) error {
 				before[c.Name] = c.State
 			}
 		}
-		b, err := json.Marshal(State{PID: os.Getpid(), Started: started.Format(time.RFC3339), Components: all})
-		if err == nil {
-			err = report.WriteFile(l.stateFile(), b, 0o600)
-		}
-		if err != nil {
+		if err := l.writeState(State{PID: os.Getpid(), Started: started.Format(time.RFC3339), Components: all}); err != nil {
 			fmt.Fprintln(log, "state not written:", err)
 		}
 	})
@@ -335,9 +336,12 @@ func (l *Lab) Supervise(ctx context.Context, log io.Writer) error {
 	return l.removeScratch()
 }
 
-// removeScratch deletes what only running components need.
-func (l *Lab) removeScratch() error {
-	return errors.Join(os.RemoveAll(l.scratch()), os.RemoveAll(l.path("tmp")))
+func (l *Lab) writeState(st State) error {
+	b, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	return report.WriteFile(l.stateFile(), b, 0o600)
 }
 
 // Down stops the lab; purge also deletes its data. It returns false when there
@@ -352,17 +356,22 @@ func (l *Lab) Down(ctx context.Context, purge bool) (bool, error) {
 	stopped := false
 	if l.Running() {
 		stopped = true
-		st, err := l.state()
-		if err == nil && st.PID > 1 {
-			if err := syscall.Kill(st.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return false, fmt.Errorf("stop the supervisor (process %d): %w", st.PID, err)
-			}
-		}
+		told := 0 // whom: it may be starting, and write its number a moment later
 		if err := poll(ctx, time.Minute, func() error {
-			if l.Running() {
-				return fmt.Errorf("the supervisor (process %d) is still stopping its components", st.PID)
+			if !l.Running() {
+				return nil
 			}
-			return nil
+			st, err := l.state()
+			if err != nil {
+				return fmt.Errorf("the supervisor has not said who it is: %w", err)
+			}
+			if st.PID > 1 && st.PID != told {
+				if err := syscall.Kill(st.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+					return fmt.Errorf("stop the supervisor (process %d): %w", st.PID, err)
+				}
+				told = st.PID
+			}
+			return fmt.Errorf("the supervisor (process %d) is still stopping its components", st.PID)
 		}); err != nil {
 			return false, report.Refuse("run the same command again, or see "+l.procs().LogFile("supervisor"), "%w", err)
 		}
@@ -379,13 +388,11 @@ func (l *Lab) Down(ctx context.Context, purge bool) (bool, error) {
 	if err != nil {
 		return stopped, err
 	}
-	if err := l.removeScratch(); err != nil {
-		return stopped, err
-	}
+	err = l.removeScratch()
 	if purge {
-		return stopped || len(left) > 0, l.purge()
+		err = errors.Join(l.purge(), err)
 	}
-	return stopped || len(left) > 0, nil
+	return stopped || len(left) > 0, err
 }
 
 // leftByKill is what a kill leaves in the middle of a write (.NAME.123) or of

@@ -60,6 +60,15 @@ func ExitCode(err error) int {
 func (s *Streams) PrintError(err error) {
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(s.Err, "lumacore: interrupted; the same command goes on where this one stopped")
+		// What else went wrong on the way, such as a clean-up.
+		var joined interface{ Unwrap() []error }
+		if errors.As(err, &joined) {
+			for _, e := range joined.Unwrap() {
+				if !errors.Is(e, context.Canceled) {
+					s.PrintError(e)
+				}
+			}
+		}
 		return
 	}
 	fmt.Fprintf(s.Err, "%s %s\n", s.Paint(s.Err, Bad, "lumacore:"), err)

@@ -141,6 +141,7 @@ func TestOutputsMisuse(t *testing.T) {
 		"two on stdout":           {[]string{"-o", "json", "-o", "text"}, "2 formats would go to stdout", "name a file for all but one of them with --output-file"},
 		"three, one file":         {[]string{"-o", "json", "-o", "text", "-o", "json", "--output-file", "f"}, "2 formats would go to stdout", "name a file for all but one of them with --output-file"},
 		"files without formats":   {[]string{"--output-file", "a", "--output-file", "b"}, "2 output files for 1 formats", "give one -o for each --output-file"},
+		"one file twice":          {[]string{"-o", "json", "--output-file", "a", "-o", "text", "--output-file", "a"}, "--output-file a is given twice", "name another file for each format"},
 		"more files than formats": {[]string{"-o", "json", "--output-file", "a", "--output-file", "b"}, "2 output files for 1 formats", "give one -o for each --output-file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,7 +304,11 @@ func TestPrintError(t *testing.T) {
 		"without next":  {Misuse("", "bad"), false, "lumacore: bad\n"},
 		"wrapped":       {fmt.Errorf("push: %w", Refuse("try", "bad")), false, "lumacore: push: bad\n  next: try\n"},
 		"on a terminal": {errors.New("boom"), true, "\x1b[31mlumacore:\x1b[0m boom\n"},
-		"interrupted":   {fmt.Errorf("build: %w", context.Canceled), true, "lumacore: interrupted; the same command goes on where this one stopped\n"},
+		"interrupted, and the clean-up failed": {
+			errors.Join(context.Canceled, Refuse("lumacore lab down", "etcd does not end")), false,
+			"lumacore: interrupted; the same command goes on where this one stopped\nlumacore: etcd does not end\n  next: lumacore lab down\n",
+		},
+		"interrupted": {fmt.Errorf("build: %w", context.Canceled), true, "lumacore: interrupted; the same command goes on where this one stopped\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, out, errs := piped()

@@ -37,7 +37,11 @@ type Progress interface {
 // GoVersion returns the version of the go command, or an error that says how to
 // get one.
 func GoVersion(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
+	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION")
+	// A go.mod or go.work around the caller can ask for another toolchain; the
+	// supervisor, which runs elsewhere, must come to the same answer.
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), "GOWORK=off")
+	out, err := cmd.Output()
 	if err != nil {
 		return "", report.Misuse("install Go from https://go.dev/dl and put it on the PATH",
 			"the lab compiles its programs with Go, and `go env GOVERSION` failed: %v", err)
@@ -66,35 +70,53 @@ func (c *Cache) Build(ctx context.Context, p Progress) error {
 	}
 	defer func() { _ = lock.Unlock() }()
 
-	src, err := c.unpack()
-	if err != nil {
-		return err
-	}
-	if err := c.gather(ctx, src, p); err != nil {
+	if err := c.gather(ctx, p); err != nil {
 		return err
 	}
 	for _, s := range sets {
-		if err := c.buildSet(ctx, filepath.Join(src, s.module), s, p); err != nil {
+		src, err := c.unpack(s.module)
+		if err != nil {
+			return err
+		}
+		if err := c.buildSet(ctx, src, s, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unpack writes the embedded modules to the cache and returns their folder.
-func (c *Cache) unpack() (string, error) {
-	src := filepath.Join(c.root, "programs", "src")
+// unpack writes an embedded module to the cache and returns its folder, which is
+// named for its content: what another lumacore has unpacked is left alone.
+func (c *Cache) unpack(module string) (string, error) {
+	src := filepath.Join(c.root, "programs", "src", c.sources[module])
+	if _, err := os.Stat(src); err == nil {
+		return src, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(src), 0o755); err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(src), ".src-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
 	for _, f := range txtar.Parse(sources).Files {
-		path := filepath.Join(src, filepath.FromSlash(f.Name))
-		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, f.Data) {
+		name, ok := strings.CutPrefix(f.Name, module+"/")
+		if !ok {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(tmp, filepath.FromSlash(name)), f.Data, 0o644); err != nil {
 			return "", err
 		}
-		if err := report.WriteFile(path, f.Data, 0o644); err != nil {
-			return "", err
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, src); err != nil {
+		if _, there := os.Stat(src); there == nil { // another call was first
+			return src, nil
 		}
+		return "", err
 	}
 	return src, nil
 }
@@ -164,7 +186,7 @@ func (t *tail) String() string { return string(t.buf) }
 
 // gather copies the manifests out of their modules, so that at run time neither
 // the modules nor the network are needed.
-func (c *Cache) gather(ctx context.Context, src string, p Progress) error {
+func (c *Cache) gather(ctx context.Context, p Progress) error {
 	final := filepath.Join(c.root, "programs", c.keys["manifests"])
 	if _, err := os.Stat(final); err == nil {
 		return nil
@@ -176,11 +198,15 @@ func (c *Cache) gather(ctx context.Context, src string, p Progress) error {
 	}
 	defer os.RemoveAll(stage)
 	for module, ms := range manifests {
+		src, err := c.unpack(module)
+		if err != nil {
+			return err
+		}
 		args := []string{"mod", "download", "-json"}
 		for _, m := range ms {
 			args = append(args, m.module)
 		}
-		out, err := output(ctx, goCommand(ctx, filepath.Join(src, module), "", args...))
+		out, err := output(ctx, goCommand(ctx, src, "", args...))
 		if err != nil {
 			return err
 		}
@@ -497,15 +523,20 @@ func Version(name string) string {
 // BuildBeacon makes beacon at another version than the one that the lab starts
 // with, and returns the program's path.
 func (c *Cache) BuildBeacon(ctx context.Context, version string) (string, error) {
-	if version == BeaconVersion {
-		return c.Path("beacon"), nil
+	path := c.Path("beacon")
+	if version != BeaconVersion {
+		path += "-" + version
 	}
-	path := c.Path("beacon") + "-" + version
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	src, err := c.unpack()
+	src, err := c.unpack("beacon")
 	if err != nil {
+		return "", err
+	}
+	// The folder is not there when Go was upgraded, or the cache deleted, while
+	// the lab runs.
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
 	stage, err := os.MkdirTemp(filepath.Dir(path), ".beacon-*")
@@ -514,7 +545,7 @@ func (c *Cache) BuildBeacon(ctx context.Context, version string) (string, error)
 	}
 	defer os.RemoveAll(stage)
 	built := filepath.Join(stage, "beacon")
-	if _, err := output(ctx, goCommand(ctx, filepath.Join(src, "beacon"), "linux",
+	if _, err := output(ctx, goCommand(ctx, src, "linux",
 		"build", "-ldflags="+beaconFlags(version), "-o", built, ".")); err != nil {
 		return "", err
 	}

@@ -128,8 +128,9 @@ func beaconFlags(version string) string { return "-s -w -X main.version=" + vers
 // Cache is the folder of everything that was built, by default below the user's
 // cache directory.
 type Cache struct {
-	root string
-	keys map[string]string // module -> folder name
+	root    string
+	keys    map[string]string // module -> folder of its programs
+	sources map[string]string // module -> folder of its sources
 }
 
 // DefaultCache returns $LUMACORE_CACHE or the lumacore folder of the user's
@@ -147,7 +148,7 @@ func DefaultCache() (string, error) {
 
 // OpenCache returns the cache at root. goVersion is part of every key.
 func OpenCache(root, goVersion string) *Cache {
-	c := &Cache{root: root, keys: map[string]string{}}
+	c := &Cache{root: root, keys: map[string]string{}, sources: map[string]string{}}
 	ar := txtar.Parse(sources)
 	hash := func(module string, more ...string) string {
 		h := sha256.New()
@@ -158,6 +159,9 @@ func OpenCache(root, goVersion string) *Cache {
 		}
 		fmt.Fprintln(h, more)
 		return hex.EncodeToString(h.Sum(nil))[:12]
+	}
+	for _, module := range []string{"lab", "crds", "beacon"} {
+		c.sources[module] = module + "-" + hash(module)
 	}
 	for _, s := range sets {
 		goos := s.goos
