@@ -93,7 +93,7 @@ func TestBehind(t *testing.T) {
 		"source fails":                 {[]sourcev1.GitRepository{gitRepository("", condition(metav1.ConditionFalse, "GitOperationFailed", "connection refused"))}, nil, "GitRepository flux-system has no artifact yet: connection refused"},
 		"source fails after it worked": {[]sourcev1.GitRepository{gitRepository(newRev, condition(metav1.ConditionFalse, "GitOperationFailed", "connection refused"))}, []kustomizev1.Kustomization{root, kustomization("apps-staging", newRev, nil)}, "GitRepository flux-system: connection refused"},
 		"only the root":                {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root}, ""},
-		"no root yet":             {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, nil, "Kustomization flux-system is not there yet"},
+		"no root yet":                  {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, nil, "Kustomization flux-system is not there yet"},
 		"one at the old revision":      {[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)}, []kustomizev1.Kustomization{root, kustomization("apps-staging", oldRev, nil)}, "Kustomization apps-staging: at " + oldRev},
 		"one failed": {
 			[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)},

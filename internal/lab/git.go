@@ -186,8 +186,10 @@ func (l *Lab) writeTree(ctx context.Context, dir string, options ...string) (str
 	env := []string{
 		"GIT_DIR=" + l.repository(), "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
 	}
-	add := append([]string{"-C", dir, "-c", "core.bare=false",
-		"-c", "core.excludesFile=/dev/null", "-c", "core.attributesFile=/dev/null", "add", "--all"}, options...)
+	add := append([]string{
+		"-C", dir, "-c", "core.bare=false",
+		"-c", "core.excludesFile=/dev/null", "-c", "core.attributesFile=/dev/null", "add", "--all",
+	}, options...)
 	if _, err := git(ctx, env, append(add, ".")...); err != nil {
 		return "", err
 	}
