@@ -174,26 +174,17 @@ func WriteBlueprint(dir string) error {
 }
 
 // writeTree writes the files below dir as a tree object into the lab's
-// repository, without touching any index or repository that dir may be in.
-// What .gitignore files name is left out, unless the options of git add say
+// repository. What .gitignore files in it name is left out, unless options say
 // otherwise.
 func (l *Lab) writeTree(ctx context.Context, dir string, options ...string) (string, error) {
-	tmp, err := os.MkdirTemp(l.path("tmp"), "index-*")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(tmp)
-	env := []string{
-		"GIT_DIR=" + l.repository(), "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
-	}
-	add := append([]string{
-		"-C", dir, "-c", "core.bare=false",
-		"-c", "core.excludesFile=/dev/null", "-c", "core.attributesFile=/dev/null", "add", "--all",
-	}, options...)
-	if _, err := git(ctx, env, append(add, ".")...); err != nil {
-		return "", err
-	}
-	return git(ctx, env, "write-tree")
+	return l.indexed(ctx, dir, func(env []string) error {
+		add := append([]string{
+			"-C", dir, "-c", "core.bare=false",
+			"-c", "core.excludesFile=/dev/null", "-c", "core.attributesFile=/dev/null", "add", "--all",
+		}, options...)
+		_, err := git(ctx, env, append(add, ".")...)
+		return err
+	})
 }
 
 // checkoutTree writes a folder of a checkout as it is now: what is tracked,
@@ -203,6 +194,17 @@ func (l *Lab) checkoutTree(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return l.indexed(ctx, dir, func(env []string) error {
+		_, err := gitInput(ctx, []byte(files), env, "-C", dir, "-c", "core.bare=false", "-c", "core.attributesFile=/dev/null",
+			"update-index", "--add", "--remove", "-z", "--stdin")
+		return err
+	})
+}
+
+// indexed writes the tree of an index that fill has filled, with dir as the work
+// tree of the lab's repository. No index or repository that dir may be in is
+// touched.
+func (l *Lab) indexed(ctx context.Context, dir string, fill func(env []string) error) (string, error) {
 	tmp, err := os.MkdirTemp(l.path("tmp"), "index-*")
 	if err != nil {
 		return "", err
@@ -211,8 +213,7 @@ func (l *Lab) checkoutTree(ctx context.Context, dir string) (string, error) {
 	env := []string{
 		"GIT_DIR=" + l.repository(), "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
 	}
-	if _, err := gitInput(ctx, []byte(files), env, "-C", dir, "-c", "core.bare=false", "-c", "core.attributesFile=/dev/null",
-		"update-index", "--add", "--remove", "-z", "--stdin"); err != nil {
+	if err := fill(env); err != nil {
 		return "", err
 	}
 	return git(ctx, env, "write-tree")
