@@ -205,6 +205,21 @@ func (st fluxState) behind() string {
 	return ""
 }
 
+// stagingReady reports whether staging has been applied and is healthy, be it at
+// the newest revision or at the one before it.
+func (st fluxState) stagingReady() bool {
+	found := false
+	for _, k := range st.kustomizations {
+		if k.Environment == "staging" && !k.Suspended {
+			if !k.Ready || k.Revision == "" {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
 // automationIdle reports whether image automation has seen the newest revision
 // and has nothing to change in it.
 func (st fluxState) automationIdle() bool {
@@ -251,7 +266,7 @@ type goal struct {
 	settled bool            // and image automation has nothing to commit
 	token   string          // and these Kustomizations have answered this request
 	asked   map[string]bool // (reconcileAll)
-	ready   func()          // is called when all is Ready for the first time, settled or not
+	ready   func()          // is called when staging is Ready for the first time, whatever comes after
 }
 
 // newToken is a reconcile request's value; later ones are greater.
@@ -327,10 +342,10 @@ func (l *Lab) converge(ctx context.Context, g goal, within time.Duration, p prog
 			inSync = time.Time{}
 		case inSync.IsZero():
 			inSync = time.Now()
-			if g.ready != nil {
-				g.ready()
-				g.ready = nil
-			}
+		}
+		if g.ready != nil && fresh && st.stagingReady() && g.answered(st) {
+			g.ready()
+			g.ready = nil
 		}
 		switch {
 		case ready && (!g.settled || st.automationIdle() && l.atTip(ctx, st) || time.Since(inSync) > automationGrace):
