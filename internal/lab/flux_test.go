@@ -444,3 +444,31 @@ func TestPoll(t *testing.T) {
 		t.Errorf("interrupted: %v, want context canceled", err)
 	}
 }
+
+// Staging counts by itself: other layers, a newer revision and production do not.
+func TestStagingReady(t *testing.T) {
+	staging := func(revision string, change func(*kustomizev1.Kustomization)) kustomizev1.Kustomization {
+		return kustomization("apps-staging", revision, func(k *kustomizev1.Kustomization) {
+			labelled("staging")(k)
+			if change != nil {
+				change(k)
+			}
+		})
+	}
+	for name, tt := range map[string]struct {
+		ks   []kustomizev1.Kustomization
+		want bool
+	}{
+		"at the newest revision":      {[]kustomizev1.Kustomization{staging(newRev, nil)}, true},
+		"at the one before":           {[]kustomizev1.Kustomization{staging(oldRev, nil)}, true},
+		"another layer has failed":    {[]kustomizev1.Kustomization{staging(newRev, nil), kustomization("infra", newRev, failed("BuildFailed", "x"))}, true},
+		"failed":                      {[]kustomizev1.Kustomization{staging(newRev, failed("HealthCheckFailed", "timeout"))}, false},
+		"never applied":               {[]kustomizev1.Kustomization{staging("", nil)}, false},
+		"not there":                   {[]kustomizev1.Kustomization{kustomization("infra", newRev, nil)}, false},
+		"only suspended ones of prod": {[]kustomizev1.Kustomization{kustomization("apps-prod", "", suspended("by hand"))}, false},
+	} {
+		if got := digest(nil, tt.ks, nil).stagingReady(); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
