@@ -1,0 +1,87 @@
+// Package checktest runs gates over small repositories in tests.
+package checktest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// Now is the time at which tests run gates.
+var Now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// Run runs one gate over a repository and returns what it reports. The repository
+// is YAML, which becomes the one file cluster/objects.yaml, or several files in
+// txtar form; a lumacore.yaml among them configures the gate. Unless that names
+// clusters, the folder cluster is the only one: all YAML in it is applied by an
+// implied Kustomization flux-system/flux-system.
+func Run(t testing.TB, gate *check.Gate, repository string) *report.CheckReport {
+	t.Helper()
+	files := map[string][]byte{}
+	archive := txtar.Parse([]byte(repository))
+	for _, f := range archive.Files {
+		files[f.Name] = f.Data
+	}
+	if len(files) == 0 {
+		files["cluster/objects.yaml"] = []byte(repository)
+	}
+	tree := gitops.FromFiles(files)
+	cfg, err := config.Load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clusters := []gitops.Cluster{{Name: "example", Path: "cluster"}}
+	if len(cfg.Clusters) > 0 {
+		if clusters, err = gitops.Discover(tree, cfg.Clusters); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res, err := render.Render(t.Context(), tree, clusters, render.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &check.Input{Tree: tree, Render: res, Config: cfg, KubeVersion: utilversion.MustParse("1.36.0"), Now: Now}
+	rep, err := check.Run(t.Context(), []*check.Gate{gate}, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+// Lines are the findings that count, one line each: "file:line rule message".
+func Lines(r *report.CheckReport) []string {
+	var out []string
+	for _, f := range r.Findings {
+		if f.Suppressed == nil {
+			out = append(out, fmt.Sprintf("%s %s %s", f.Location, f.Rule, f.Message))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Examples runs the examples of a gate's rules: the bad one must break its rule,
+// the good one must break none of the gate's.
+func Examples(t *testing.T, gate *check.Gate) {
+	for _, rule := range gate.Rules {
+		t.Run(strings.TrimPrefix(rule.ID, gate.Name+"/"), func(t *testing.T) {
+			if bad := Run(t, gate, rule.Bad); !slices.ContainsFunc(bad.Findings, func(f report.Finding) bool { return f.Rule == rule.ID && f.Suppressed == nil }) {
+				t.Errorf("the bad example does not break the rule; findings: %q", Lines(bad))
+			}
+			if good := Lines(Run(t, gate, rule.Good)); len(good) > 0 {
+				t.Errorf("the good example breaks rules: %q", good)
+			}
+		})
+	}
+}

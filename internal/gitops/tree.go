@@ -1,0 +1,310 @@
+package gitops
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/sourceignore"
+	"github.com/fluxcd/pkg/sourceignore/gitignore"
+)
+
+// Bounds of a tree. They are far above what repositories have and far below what
+// would hurt: a tree is somebody else's input.
+const (
+	MaxFiles     = 200_000
+	MaxFileSize  = 16 << 20  // bytes of one file; the largest CRD bundles have about 5 MiB
+	MaxTreeSize  = 512 << 20 // bytes of all files that are read
+	MaxPathDepth = 64        // folders in folders
+)
+
+// Tree is a snapshot of a repository's files, as source-controller packages
+// them: without what .gitignore and .sourceignore exclude, and without symbolic
+// links, which Flux leaves out of its artifacts
+// (https://github.com/fluxcd/pkg/blob/main/artifact/storage/archive.go).
+//
+// Names are relative to the root, with slashes, cleaned. The zero value is of no
+// use; call [Open] or [FromFiles].
+type Tree struct {
+	Root    string            // where it was opened, for messages
+	files   map[string]*entry // by name
+	names   []string          // of files, sorted
+	dirs    map[string][]string
+	left    map[string]string // name of a file that was left out: why
+	root    *os.Root          // nil for FromFiles
+	mu      sync.Mutex
+	read    int64 // bytes
+	parsing sync.Map
+}
+
+type entry struct {
+	size int64
+	once sync.Once
+	data []byte
+	err  error
+}
+
+// Open takes a snapshot of the folder root: of the files that Git knows or would
+// add when the folder belongs to a Git work tree, else of all files.
+// It fails when root is no folder, or holds more than a tree may.
+func Open(ctx context.Context, root string) (*Tree, error) {
+	fi, err := os.Stat(root)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.IsDir() {
+		return nil, fmt.Errorf("%s is a file; name the repository's folder", root)
+	}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tree{Root: root, root: r, files: map[string]*entry{}, dirs: map[string][]string{}, left: map[string]string{}}
+	names, err := gitFiles(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		if names, err = t.walk(); err != nil {
+			return nil, err
+		}
+	}
+	if len(names) > MaxFiles {
+		return nil, fmt.Errorf("%s has %d files; %d are the most that are read. Name the folder that Flux reads, or exclude the rest in .sourceignore", root, len(names), MaxFiles)
+	}
+	for _, name := range names {
+		t.add(name)
+	}
+	t.ignore()
+	t.index()
+	return t, nil
+}
+
+// FromFiles makes a tree of files in memory.
+func FromFiles(files map[string][]byte) *Tree {
+	t := &Tree{Root: ".", files: map[string]*entry{}, dirs: map[string][]string{}, left: map[string]string{}}
+	for name, data := range files {
+		e := &entry{size: int64(len(data)), data: data}
+		e.once.Do(func() {})
+		t.files[path.Clean(name)] = e
+	}
+	t.ignore()
+	t.index()
+	return t
+}
+
+// Close lets go of the folder. Files that were not read cannot be read then.
+func (t *Tree) Close() error {
+	if t.root == nil {
+		return nil
+	}
+	return t.root.Close()
+}
+
+// gitFiles returns the files of root that Git tracks or would add. It returns none
+// when root is in no work tree, is itself ignored there, or Git is not installed.
+func gitFiles(ctx context.Context, root string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", "-C", root, "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z")
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, nil // no repository, or no git: the caller walks
+	}
+	var names []string
+	for name := range bytes.SplitSeq(out, []byte{0}) {
+		if len(name) > 0 {
+			names = append(names, string(name))
+		}
+	}
+	return names, nil
+}
+
+// walk lists the files below the root.
+func (t *Tree) walk() ([]string, error) {
+	var names []string
+	err := fs.WalkDir(t.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil && d != nil && d.IsDir() && name != ".":
+			t.left[name] = err.Error()
+			return fs.SkipDir
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == ".git":
+			return fs.SkipDir
+		case d.IsDir() && strings.Count(name, "/") >= MaxPathDepth:
+			t.left[name] = fmt.Sprintf("is more than %d folders deep", MaxPathDepth)
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		case len(names) > MaxFiles:
+			return fs.SkipAll
+		}
+		names = append(names, name)
+		return nil
+	})
+	return names, err
+}
+
+// add takes one file, or notes why it is left out.
+func (t *Tree) add(name string) {
+	fi, err := t.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // deleted in the work tree, still in Git's index
+	case err != nil:
+		t.left[name] = err.Error()
+	case fi.Mode()&fs.ModeSymlink != 0:
+		t.left[name] = "is a symbolic link; Flux leaves them out of its artifacts"
+	case fi.IsDir(): // a submodule; GitRepository has recurseSubmodules, off by default
+		t.left[name] = "is a Git submodule"
+	case !fi.Mode().IsRegular():
+		t.left[name] = "is no regular file"
+	case fi.Size() > MaxFileSize:
+		t.left[name] = fmt.Sprintf("has %d MiB; %d are the most that are read", fi.Size()>>20, MaxFileSize>>20)
+	default:
+		t.files[name] = &entry{size: fi.Size()}
+	}
+}
+
+// ignore applies the .sourceignore files and source-controller's default list.
+func (t *Tree) ignore() {
+	var patterns []gitignore.Pattern
+	var names []string
+	for name := range t.files {
+		if path.Base(name) == sourceignore.IgnoreFile {
+			names = append(names, name)
+		}
+	}
+	sort.Slice(names, func(i, j int) bool { // a deeper file has the last word
+		return strings.Count(names[i], "/") < strings.Count(names[j], "/") || strings.Count(names[i], "/") == strings.Count(names[j], "/") && names[i] < names[j]
+	})
+	for _, name := range names {
+		data, err := t.ReadFile(name)
+		if err != nil {
+			t.left[name] = err.Error()
+			continue
+		}
+		var domain []string
+		if dir := path.Dir(name); dir != "." {
+			domain = strings.Split(dir, "/")
+		}
+		patterns = append(patterns, sourceignore.ReadPatterns(bytes.NewReader(data), domain)...)
+	}
+	match := sourceignore.NewDefaultMatcher(patterns, nil)
+	for name := range t.files {
+		if match.Match(strings.Split(name, "/"), false) {
+			delete(t.files, name)
+			t.left[name] = "is excluded by .sourceignore or by source-controller's default list (https://fluxcd.io/flux/components/source/gitrepositories/#default-exclusions)"
+		}
+	}
+}
+
+// index fills what lookups need.
+func (t *Tree) index() {
+	children := map[string]map[string]bool{".": {}}
+	for name := range t.files {
+		t.names = append(t.names, name)
+		for name != "." {
+			dir := path.Dir(name)
+			if children[dir] == nil {
+				children[dir] = map[string]bool{}
+			}
+			children[dir][path.Base(name)] = true
+			name = dir
+		}
+	}
+	slices.Sort(t.names)
+	for dir, c := range children {
+		list := make([]string, 0, len(c))
+		for name := range c {
+			list = append(list, name)
+		}
+		slices.Sort(list)
+		t.dirs[dir] = list
+	}
+}
+
+// Files returns the names of all files, sorted. The caller must not change it.
+func (t *Tree) Files() []string { return t.names }
+
+// LeftOut returns the files that are in the folder and not in the tree, and why
+// each is not: too large, a symbolic link, excluded.
+func (t *Tree) LeftOut() map[string]string { return t.left }
+
+// IsFile tells whether the tree has the file.
+func (t *Tree) IsFile(name string) bool { return t.files[name] != nil }
+
+// IsDir tells whether the tree has a file in or below the folder.
+func (t *Tree) IsDir(name string) bool { return t.dirs[name] != nil }
+
+// List returns the names in a folder, sorted; nil if there is no such folder.
+func (t *Tree) List(dir string) []string { return t.dirs[dir] }
+
+// ReadFile returns a file's content, which the caller must not change. The error
+// is fs.ErrNotExist, with the reason when the file exists but was left out.
+func (t *Tree) ReadFile(name string) ([]byte, error) {
+	e := t.files[name]
+	if e == nil {
+		if why := t.left[name]; why != "" {
+			return nil, fmt.Errorf("%s %s: %w", name, why, fs.ErrNotExist)
+		}
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	e.once.Do(func() { e.data, e.err = t.load(name, e) })
+	return e.data, e.err
+}
+
+func (t *Tree) load(name string, e *entry) ([]byte, error) {
+	t.mu.Lock()
+	t.read += e.size
+	over := t.read > MaxTreeSize
+	t.mu.Unlock()
+	if over {
+		return nil, fmt.Errorf("%s: the repository's files have more than %d MiB", name, MaxTreeSize>>20)
+	}
+	f, err := t.root.Open(name) // refuses a path that leaves the root, also through links
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
+	if err == nil && len(data) > MaxFileSize { // it has grown
+		err = fmt.Errorf("%s has more than %d MiB", name, MaxFileSize>>20)
+	}
+	return data, err
+}
+
+// Line returns one line of a file without the white space around it, or "".
+func (t *Tree) Line(name string, line int) string {
+	data, err := t.ReadFile(name)
+	if err != nil || line < 1 {
+		return ""
+	}
+	for ; line > 1; line-- {
+		i := bytes.IndexByte(data, '\n')
+		if i < 0 {
+			return ""
+		}
+		data = data[i+1:]
+	}
+	data, _, _ = bytes.Cut(data, []byte("\n"))
+	const most = 200
+	if data = bytes.TrimSpace(data); len(data) > most {
+		data = append(bytes.ToValidUTF8(slices.Clone(data[:most]), nil), "…"...)
+	}
+	return string(bytes.ToValidUTF8(data, []byte("\uFFFD")))
+}

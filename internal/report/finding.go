@@ -1,0 +1,140 @@
+package report
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Severity says how much a finding matters.
+type Severity string
+
+// The severities, from the one that matters most.
+const (
+	Error   Severity = "error"   // the cluster refuses it, or it is unsafe as it stands
+	Warning Severity = "warning" // works today; will break, or hides something
+	Info    Severity = "info"    // worth knowing
+)
+
+// Severities lists them, the one that matters most first.
+var Severities = []Severity{Error, Warning, Info}
+
+// AtLeast tells whether s matters as much as limit, or more.
+func (s Severity) AtLeast(limit Severity) bool {
+	return slices.Index(Severities, s) <= slices.Index(Severities, limit)
+}
+
+// ParseSeverity reads a severity from a flag or a file.
+func ParseSeverity(s string) (Severity, error) {
+	if slices.Contains(Severities, Severity(s)) {
+		return Severity(s), nil
+	}
+	return "", fmt.Errorf("%q is no severity: use error, warning or info", s)
+}
+
+// Rule is one thing that a gate looks for. The rules of a gate are the source of
+// `lumacore explain`, of the page of all rules, and of the rule list in SARIF.
+type Rule struct {
+	ID       string   `json:"id"` // "images/no-digest": the gate, a slash, a name; stable for ever
+	Title    string   `json:"title"`
+	Severity Severity `json:"severity"` // unless lumacore.yaml says otherwise
+	Why      string   `json:"why"`      // what goes wrong if nothing is done
+	Fix      string   `json:"fix"`      // what to do, in the imperative
+	Link     string   `json:"link"`     // the source of the rule, or where it is explained at length
+	// Bad is the smallest example that the rule finds, Good the same after the
+	// fix. Each is YAML (one file of a cluster), or several files in txtar form.
+	// A test runs both.
+	Bad  string `json:"bad"`
+	Good string `json:"good"`
+}
+
+// Gate returns the name of the gate that the rule belongs to.
+func (r Rule) Gate() string {
+	gate, _, _ := strings.Cut(r.ID, "/")
+	return gate
+}
+
+// Location is a place in the repository.
+type Location struct {
+	File string `json:"file,omitempty"` // relative to the repository's root, with slashes
+	Line int    `json:"line,omitempty"` // from 1; 0 when the whole file is meant
+}
+
+func (l Location) String() string {
+	if l.Line == 0 {
+		return l.File
+	}
+	return fmt.Sprintf("%s:%d", l.File, l.Line)
+}
+
+// Compare orders locations by file and line.
+func (l Location) Compare(o Location) int {
+	return cmp.Or(cmp.Compare(l.File, o.File), cmp.Compare(l.Line, o.Line))
+}
+
+// Finding is one place where a rule is broken.
+type Finding struct {
+	Rule     string   `json:"rule"`
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"` // what is wrong and why, with the values at hand
+	Fix      string   `json:"fix"`     // what to do about this one
+	Location Location `json:"location"`
+	Source   string   `json:"source,omitempty"` // the line at Location, trimmed
+
+	Object        string   `json:"object,omitempty"`        // "Deployment app-beacon/beacon"
+	Clusters      []string `json:"clusters,omitempty"`      // the clusters in which it was found, sorted
+	Kustomization string   `json:"kustomization,omitempty"` // "flux-system/apps-prod": the Flux Kustomization that applies the object
+	HelmRelease   string   `json:"helmRelease,omitempty"`   // "traefik/traefik": the release whose chart makes the object
+	Template      string   `json:"template,omitempty"`      // the file of the chart
+	Environment   string   `json:"environment,omitempty"`
+
+	Suppressed *Suppression `json:"suppressed,omitempty"` // why it does not count
+	// Fingerprint stays the same when lines move: rule, file, object and message.
+	Fingerprint string `json:"fingerprint"`
+}
+
+// Suppression says why a finding does not count.
+type Suppression struct {
+	By      string `json:"by"` // "annotation", or the entry: "lumacore.yaml:12"
+	Reason  string `json:"reason"`
+	Expires string `json:"expires,omitempty"` // day, "2027-01-31"
+}
+
+// Gate returns the name of the gate that made the finding.
+func (f Finding) Gate() string { return Rule{ID: f.Rule}.Gate() }
+
+// Compare orders findings by place, then rule, object and message.
+func (f Finding) Compare(o Finding) int {
+	return cmp.Or(f.Location.Compare(o.Location), cmp.Compare(f.Rule, o.Rule),
+		cmp.Compare(f.Object, o.Object), cmp.Compare(f.Message, o.Message),
+		cmp.Compare(f.Kustomization, o.Kustomization), cmp.Compare(f.HelmRelease, o.HelmRelease))
+}
+
+// SetFingerprint computes the fingerprint from the other fields.
+func (f *Finding) SetFingerprint() {
+	h := sha256.New()
+	for _, s := range []string{f.Rule, f.Location.File, f.Object, f.Kustomization, f.HelmRelease, f.Template, f.Message} {
+		fmt.Fprintf(h, "%d:%s", len(s), s)
+	}
+	f.Fingerprint = hex.EncodeToString(h.Sum(nil))[:32]
+}
+
+// Unchecked is something that a gate could not look at. It is part of every
+// format: what was not checked must never look like a pass.
+type Unchecked struct {
+	Gate     string   `json:"gate"`    // or "render", for what never became objects
+	Subject  string   `json:"subject"` // "HelmRelease traefik/traefik"
+	Reason   string   `json:"reason"`
+	Next     string   `json:"next,omitempty"` // how to have it checked
+	Location Location `json:"location"`
+	Clusters []string `json:"clusters,omitempty"`
+}
+
+// Compare orders what was not checked by gate, place and subject.
+func (u Unchecked) Compare(o Unchecked) int {
+	return cmp.Or(cmp.Compare(u.Gate, o.Gate), u.Location.Compare(o.Location),
+		cmp.Compare(u.Subject, o.Subject), cmp.Compare(u.Reason, o.Reason))
+}
