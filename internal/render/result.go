@@ -31,6 +31,7 @@ type Cluster struct {
 	Placeholders   []Placeholder    // sorted
 	Problems       []Problem        // sorted
 	Unchecked      []report.Unchecked
+	Files          map[string]bool // that were read to render it, or are part of a folder that was read
 
 	byKey map[Key][]*Object
 }
