@@ -45,7 +45,8 @@ type Tree struct {
 	root    *os.Root          // nil for FromFiles
 	mu      sync.Mutex
 	read    int64 // bytes
-	parsing sync.Map
+	parsing sync.Map // of *parsed, by name
+	folders folders
 }
 
 type entry struct {
