@@ -30,12 +30,18 @@ func newReporter(g *Gate) *Reporter {
 // the object's root ("spec", "containers", 0, "image"); nil means the object as a
 // whole. The message says what is wrong, with the values at hand.
 func (r *Reporter) Object(rule string, c *render.Cluster, o *render.Object, at []any, format string, args ...any) {
-	r.Add(report.Finding{
+	r.Add(Finding(rule, c, o, at, format, args...))
+}
+
+// Finding returns what [Reporter.Object] reports, for a gate that knows more about
+// it: another place, a fix for this one, another severity.
+func Finding(rule string, c *render.Cluster, o *render.Object, at []any, format string, args ...any) report.Finding {
+	return report.Finding{
 		Rule: rule, Message: fmt.Sprintf(format, args...), Location: o.Locate(at...),
 		Object: o.Key().String(), Clusters: []string{c.Name},
 		Kustomization: o.Origin.Kustomization, HelmRelease: o.Origin.HelmRelease,
 		Template: o.Origin.Template, Environment: o.Origin.Environment,
-	})
+	}
 }
 
 // File reports that a place in a file breaks a rule.
