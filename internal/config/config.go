@@ -36,14 +36,25 @@ type Check struct {
 	KubeVersion string
 	// FailOn is the least severity that makes the check fail.
 	FailOn report.Severity
-	// Severity gives rules ("images/no-digest") or whole gates ("images") another
-	// severity, or turns them "off".
-	Severity map[string]string
+	// Severity gives rules and whole gates another severity, or turns them off.
+	Severity []Override
 	// Allow lists findings that do not count.
 	Allow       []Allowance
 	Images      Images
 	PodSecurity PodSecurity
 }
+
+// Override gives a rule another severity. One for a rule has precedence over one
+// for its gate.
+type Override struct {
+	Rule     string          // "images/no-digest", or a gate: "images"
+	Severity report.Severity // or Off
+
+	report.Location // of the entry
+}
+
+// Off instead of a severity turns a rule off.
+const Off report.Severity = "off"
 
 // Allowance says that some findings do not count, why, and until when.
 type Allowance struct {
