@@ -21,7 +21,7 @@ type Folder struct {
 	Dir    string
 	File   string // the kustomization file; "" when the folder has none
 	Refs   []Ref  // in the order of the file
-	Global bool   // it sets openapi, crds or configurations, which change kustomize's global schema
+	Global bool   // it sets openapi, which changes the one schema that kustomize has in a process
 	Err    error  // the file cannot be read; a *ParseError
 }
 
@@ -141,9 +141,6 @@ func (f *Folder) read(d *Document) {
 			if inline := strings.ContainsAny(v, "\n{"); ok && v != "" && !inline {
 				add(field, v, n)
 			}
-		}
-		if len(items(list)) > 0 && (field == "crds" || field == "configurations") {
-			f.Global = true
 		}
 	}
 	if _, n := d.Find("openapi"); n != nil {

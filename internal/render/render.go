@@ -1,53 +1,481 @@
 package render
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
-	yamlv3 "go.yaml.in/yaml/v3"
-
+	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/report"
 )
 
-// Options of a render.
-type Options struct{}
+// Options of a render. The zero value renders without any chart.
+type Options struct {
+	KubeVersion      string // of the clusters, for charts that ask: "1.36.0"
+	EnvironmentLabel string // of namespaces; config.DefaultEnvironmentLabel if empty
+	AllowRemoteBases bool   // let kustomize fetch bases from URLs and other repositories
+	Workers          int    // how much is done at the same time; GOMAXPROCS if 0
+	Charts           Charts // nil: no HelmRelease is rendered
+	Remotes          []string
+	// Progress is called now and then with how many Kustomizations and HelmReleases
+	// are done and how many are known. May be nil.
+	Progress func(done, known int)
+}
 
-// Render renders the clusters of a tree.
-func Render(_ context.Context, t *gitops.Tree, clusters []gitops.Cluster, _ Options) (*Result, error) {
+// Render renders the clusters of a tree. What is wrong with the repository is in
+// the result; the error is that of ctx.
+func Render(ctx context.Context, t *gitops.Tree, clusters []gitops.Cluster, opt Options) (*Result, error) {
+	if opt.Workers == 0 {
+		opt.Workers = runtime.GOMAXPROCS(0)
+	}
+	opt.EnvironmentLabel = cmp.Or(opt.EnvironmentLabel, config.DefaultEnvironmentLabel)
 	res := &Result{}
+	builds := &builds{tree: t, remote: opt.AllowRemoteBases}
 	for _, gc := range clusters {
-		c := &Cluster{Name: gc.Name, Path: gc.Path, byKey: map[Key][]*Object{}}
-		for _, name := range t.Files() {
-			if !gitops.IsYAML(name) || !strings.HasPrefix(name, gc.Path+"/") {
-				continue
-			}
-			docs, err := t.Documents(name)
-			if err != nil {
-				c.Problems = append(c.Problems, Problem{Kind: ProblemBuild, Message: err.Error(), Location: report.Location{File: name}})
-			}
-			for _, d := range docs {
-				b, err := yamlv3.Marshal(d.Node)
-				if err != nil {
-					return nil, err
-				}
-				j, err := yaml.YAMLToJSON(b)
-				if err != nil {
-					return nil, err
-				}
-				u := &unstructured.Unstructured{}
-				if err := u.UnmarshalJSON(j); err != nil {
-					continue
-				}
-				o := &Object{Unstructured: u, Origin: Origin{Location: d.Location(), Kustomization: "flux-system/flux-system"}, doc: d}
-				c.Objects = append(c.Objects, o)
-				c.byKey[o.Key()] = append(c.byKey[o.Key()], o)
-			}
+		r := &renderer{
+			Cluster: &Cluster{Name: gc.Name, Path: gc.Path, byKey: map[Key][]*Object{}, Files: map[string]bool{}},
+			tree:    t, builds: builds, opt: opt, sync: gc, seen: map[Key]bool{},
 		}
-		res.Clusters = append(res.Clusters, c)
+		if err := r.run(ctx); err != nil {
+			return nil, err
+		}
+		res.Clusters = append(res.Clusters, r.Cluster)
 	}
 	return res, nil
+}
+
+// renderer renders one cluster.
+type renderer struct {
+	*Cluster
+	tree   *gitops.Tree
+	builds *builds
+	opt    Options
+	sync   gitops.Cluster
+
+	mu       sync.Mutex // for what parallel steps report: Problems, Unchecked, Files
+	seen     map[Key]bool
+	releases []*Release // to template
+	done     int
+}
+
+// pending is a Kustomization that is built and waits for its variables.
+type pending struct {
+	*Kustomization
+	raws []raw
+}
+
+// maxRounds bounds how often what a cluster applies may bring new Kustomizations
+// and HelmReleases: one makes the next, and a chart could go on for ever.
+const maxRounds = 50
+
+func (r *renderer) run(ctx context.Context) error {
+	next := []*Kustomization{r.root()}
+	var waiting []*pending
+	for round := 0; len(next) > 0 || len(waiting) > 0 || len(r.releases) > 0; round++ {
+		if round == maxRounds {
+			r.problem(Problem{Kind: ProblemBuild, Message: fmt.Sprintf("Kustomizations and HelmReleases bring new ones after %d rounds; the rest is not rendered", maxRounds), Location: r.sync.Location})
+			break
+		}
+		built, err := r.build(ctx, next)
+		if err != nil {
+			return err
+		}
+		waiting = append(waiting, built...)
+		next = nil
+		for len(waiting) > 0 {
+			slices.SortFunc(waiting, func(a, b *pending) int { return cmp.Compare(a.Name(), b.Name()) })
+			ready, rest := r.ready(waiting)
+			if len(ready) == 0 {
+				if len(next) > 0 {
+					break // what is found next may hold the variables
+				}
+				// Nothing more will come: the first goes with what there is, and may
+				// make what the others wait for.
+				ready, rest = rest[:1], rest[1:]
+			}
+			found, err := r.apply(ctx, ready)
+			if err != nil {
+				return err
+			}
+			next = append(next, found...)
+			waiting = rest
+		}
+		if len(next) == 0 && len(waiting) == 0 {
+			if next, err = r.template(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	r.finish()
+	return nil
+}
+
+// root returns the Kustomization that applies the cluster's path.
+func (r *renderer) root() *Kustomization {
+	if doc := r.sync.Sync; doc != nil {
+		if u, err := decode(doc); err == nil {
+			if k := r.kustomization(&Object{Unstructured: u, Origin: Origin{Location: doc.Location()}, doc: doc}); k != nil {
+				r.Kustomizations = append(r.Kustomizations, k)
+				r.seen[k.Object.Key()] = true
+				return k
+			}
+		}
+	}
+	spec := &kustomizev1.Kustomization{
+		TypeMeta:   metav1.TypeMeta{APIVersion: kustomizev1.GroupVersion.String(), Kind: kustomizev1.KustomizationKind},
+		ObjectMeta: metav1.ObjectMeta{Namespace: cmp.Or(r.sync.Namespace, "flux-system"), Name: cmp.Or(r.sync.SyncName, "flux-system")},
+		Spec: kustomizev1.KustomizationSpec{
+			Path: "./" + r.sync.Path, Prune: true,
+			SourceRef: kustomizev1.CrossNamespaceSourceReference{
+				Kind: cmp.Or(r.sync.SourceKind, "GitRepository"),
+				Name: cmp.Or(r.sync.SourceName, "flux-system"), Namespace: r.sync.SourceNamespace,
+			},
+		},
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": spec.APIVersion, "kind": spec.Kind,
+		"metadata": map[string]any{"namespace": spec.Namespace, "name": spec.Name},
+		"spec":     map[string]any{"path": spec.Spec.Path, "prune": true, "sourceRef": map[string]any{"kind": spec.Spec.SourceRef.Kind, "name": spec.Spec.SourceRef.Name}},
+	}}
+	k := &Kustomization{Object: &Object{Unstructured: u, Origin: Origin{Location: r.sync.Location}}, Spec: spec, Implied: true, Path: r.sync.Path}
+	r.Kustomizations = append(r.Kustomizations, k)
+	r.seen[k.Object.Key()] = true
+	return k
+}
+
+// kustomization reads a Flux Kustomization; nil if it cannot be read.
+func (r *renderer) kustomization(o *Object) *Kustomization {
+	spec := &kustomizev1.Kustomization{}
+	if err := convert(o, spec); err != nil {
+		r.problem(Problem{Kind: ProblemSpec, Message: err.Error(), Object: o.Key(), Kustomization: o.Origin.Kustomization, Location: o.Origin.Location})
+		return nil
+	}
+	return &Kustomization{Object: o, Spec: spec, Suspended: spec.Spec.Suspend}
+}
+
+// convert reads an object into a typed one.
+func convert(o *Object, into any) error {
+	b, err := o.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("%s cannot be read: %s", o.Key(), strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
+}
+
+// each runs f for every item, as many at a time as there are workers.
+func each[T any](ctx context.Context, workers int, items []T, f func(context.Context, T)) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(workers)
+	for _, item := range items {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			f(ctx, item)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// build builds Kustomizations at the same time. What does not build is left out.
+func (r *renderer) build(ctx context.Context, ks []*Kustomization) ([]*pending, error) {
+	out := make([]*pending, len(ks))
+	index := map[*Kustomization]int{}
+	for i, k := range ks {
+		index[k] = i
+	}
+	err := each(ctx, r.opt.Workers, ks, func(ctx context.Context, k *Kustomization) {
+		if raws, ok := r.buildOne(ctx, k); ok {
+			out[index[k]] = &pending{k, raws}
+		}
+		r.step(len(ks))
+	})
+	return slices.DeleteFunc(out, func(p *pending) bool { return p == nil }), err
+}
+
+func (r *renderer) step(int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done++
+	if r.opt.Progress != nil {
+		r.opt.Progress(r.done, len(r.Kustomizations)+len(r.Releases))
+	}
+}
+
+// buildOne builds one Kustomization, without its variables.
+func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool) {
+	spec := &k.Spec.Spec
+	fail := func(kind ProblemKind, at report.Location, format string, args ...any) {
+		r.problem(Problem{Kind: kind, Message: fmt.Sprintf(format, args...), Object: k.Object.Key(), Kustomization: k.Name(), Location: at})
+	}
+	if spec.KubeConfig != nil {
+		r.unchecked(report.Unchecked{
+			Subject: k.Object.Key().String(), Location: k.Object.Locate("spec", "kubeConfig"),
+			Reason: "it applies to another cluster (spec.kubeConfig)", Next: "declare that cluster under clusters in " + config.File,
+		})
+		return nil, false
+	}
+	switch own, why := r.ownSource(spec.SourceRef.Kind, cmp.Or(spec.SourceRef.Namespace, k.Object.GetNamespace()), spec.SourceRef.Name, spec.Path); {
+	case !own:
+		r.unchecked(report.Unchecked{
+			Subject: k.Object.Key().String(), Location: k.Object.Locate("spec", "sourceRef"),
+			Reason: why, Next: "run lumacore check in that repository",
+		})
+		return nil, false
+	}
+	dir := path.Clean(strings.TrimPrefix(path.Clean("/"+spec.Path), "/"))
+	if dir == "" {
+		dir = "."
+	}
+	k.Path = dir
+	if !r.tree.IsDir(dir) {
+		fail(ProblemPath, k.Object.Locate("spec", "path"), "spec.path %s is no folder of the repository, or there is no file in it", spec.Path)
+		return nil, false
+	}
+	files, problems := r.builds.inspect(dir, spec)
+	r.mu.Lock()
+	maps.Copy(r.Files, files)
+	r.mu.Unlock()
+	if len(problems) > 0 {
+		for _, p := range problems {
+			p.Object, p.Kustomization = k.Object.Key(), k.Name()
+			r.problem(p)
+		}
+		return nil, false
+	}
+	raws, err := r.builds.get(ctx, dir, spec)
+	if err != nil {
+		at := k.Object.Locate("spec", "path")
+		if f := r.tree.Folder(dir).File; f != "" {
+			at = report.Location{File: f, Line: 1}
+		}
+		if f := mentioned(r.tree, err.Error()); f != "" {
+			at = report.Location{File: f, Line: 1}
+		}
+		fail(ProblemBuild, at, "%s", err)
+		return nil, false
+	}
+	k.Built = true
+	return raws, true
+}
+
+// ownSource tells whether a source is the repository that is being read, and if
+// not, why it is taken for another one.
+func (r *renderer) ownSource(kind, namespace, name, dir string) (bool, string) {
+	s := r.sync
+	if kind == s.SourceKind && name == s.SourceName && namespace == cmp.Or(s.SourceNamespace, namespace) {
+		return true, ""
+	}
+	r.mu.Lock()
+	source := r.Get(Key{gitops.GroupSource, kind, namespace, name})
+	own := r.Get(Key{gitops.GroupSource, s.SourceKind, s.SourceNamespace, s.SourceName})
+	r.mu.Unlock()
+	here := r.tree.IsDir(path.Clean(strings.TrimPrefix(path.Clean("/"+dir), "/")))
+	if source == nil {
+		// `flux bootstrap` and the operator make the source of the repository itself;
+		// it need not be in it.
+		if here || name == "flux-system" {
+			return true, ""
+		}
+		return false, fmt.Sprintf("its source, %s %s/%s, is not in the repository, and neither is its path %s", kind, namespace, name, dir)
+	}
+	url, _, _ := unstructured.NestedString(source.Object, "spec", "url")
+	if own != nil {
+		if o, _, _ := unstructured.NestedString(own.Object, "spec", "url"); sameURL(o, url) {
+			return true, ""
+		}
+	}
+	if slices.ContainsFunc(r.opt.Remotes, func(u string) bool { return sameURL(u, url) }) {
+		return true, ""
+	}
+	if s.SourceName == "" && len(r.opt.Remotes) == 0 && here {
+		return true, ""
+	}
+	return false, fmt.Sprintf("its source, %s %s/%s, is another repository: %s", kind, namespace, name, url)
+}
+
+// sameURL compares the addresses of repositories: without scheme, user, port,
+// suffix and case, because the same repository has several.
+func sameURL(a, b string) bool {
+	norm := func(u string) string {
+		u = strings.ToLower(strings.TrimSpace(u))
+		if _, rest, ok := strings.Cut(u, "://"); ok {
+			u = rest
+		} else if host, p, ok := strings.Cut(u, ":"); ok { // git@host:path
+			u = host + "/" + p
+		}
+		host, p, _ := strings.Cut(u, "/")
+		if _, h, ok := strings.Cut(host, "@"); ok {
+			host = h
+		}
+		host, _, _ = strings.Cut(host, ":")
+		return host + "/" + strings.TrimSuffix(strings.Trim(p, "/"), ".git")
+	}
+	return a != "" && norm(a) == norm(b)
+}
+
+// ready splits what waits into those whose variables are all there and the rest.
+func (r *renderer) ready(waiting []*pending) (ready, rest []*pending) {
+	for _, p := range waiting {
+		if pb := p.Spec.Spec.PostBuild; pb == nil || !slices.ContainsFunc(pb.SubstituteFrom, func(ref kustomizev1.SubstituteReference) bool {
+			return r.Get(Key{"", ref.Kind, p.Object.GetNamespace(), ref.Name}) == nil && !r.willBe(ref.Kind, p.Object.GetNamespace(), ref.Name)
+		}) {
+			ready = append(ready, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	return ready, rest
+}
+
+// willBe tells whether something in the render makes the Secret in the cluster.
+func (r *renderer) willBe(kind, namespace, name string) bool {
+	_, ok := r.Secret(namespace, name)
+	return ok && kind == "Secret"
+}
+
+// apply substitutes the variables of Kustomizations and takes their objects into
+// the cluster. It returns the Kustomizations among them.
+func (r *renderer) apply(ctx context.Context, ks []*pending) ([]*Kustomization, error) {
+	err := each(ctx, r.opt.Workers, ks, func(_ context.Context, p *pending) {
+		p.Objects = r.objects(p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []*Kustomization
+	for _, p := range ks {
+		found = append(found, r.take(p.Objects)...)
+	}
+	return found, nil
+}
+
+// take puts objects into the cluster and returns the Kustomizations among them;
+// HelmReleases are kept for later.
+func (r *renderer) take(objects []*Object) (found []*Kustomization) {
+	for _, o := range objects {
+		key := o.Key()
+		r.byKey[key] = append(r.byKey[key], o)
+		r.Objects = append(r.Objects, o)
+		if p, ok := placeholder(o); ok {
+			r.Placeholders = append(r.Placeholders, p)
+		}
+		switch {
+		case o.Is(gitops.GroupKustomize, "Kustomization"):
+			if r.seen[key] {
+				for _, k := range r.Kustomizations { // the sync, met in its own folder
+					if k.Object.Key() == key && k.Object.Origin.Kustomization == "" {
+						k.Object, k.Implied = o, false
+					}
+				}
+				continue
+			}
+			r.seen[key] = true
+			if k := r.kustomization(o); k != nil {
+				r.Kustomizations = append(r.Kustomizations, k)
+				found = append(found, k)
+			}
+		case o.Is(gitops.GroupHelm, "HelmRelease"):
+			if r.seen[key] {
+				continue
+			}
+			r.seen[key] = true
+			spec := &helmv2.HelmRelease{}
+			if err := convert(o, spec); err != nil {
+				r.problem(Problem{Kind: ProblemSpec, Message: err.Error(), Object: key, Kustomization: o.Origin.Kustomization, Location: o.Origin.Location})
+				continue
+			}
+			rel := &Release{Object: o, Spec: spec, Suspended: spec.Spec.Suspend}
+			r.Releases = append(r.Releases, rel)
+			r.releases = append(r.releases, rel)
+		default:
+			if why := notRendered(o); why != "" {
+				r.unchecked(report.Unchecked{Subject: key.String(), Reason: why, Location: o.Origin.Location})
+			}
+		}
+	}
+	return found
+}
+
+// notRendered says why an object that makes others is not followed.
+func notRendered(o *Object) string {
+	gvk := o.GroupVersionKind()
+	switch gvk.Group + "/" + gvk.Kind {
+	case gitops.GroupOperator + "/ResourceSet":
+		return "ResourceSets are not rendered; what it makes was not looked at"
+	case gitops.GroupOperator + "/FluxInstance":
+		return "Flux's own controllers, which the operator installs, are not rendered"
+	case gitops.GroupSource + "/ArtifactGenerator", "source.extensions.fluxcd.io/ArtifactGenerator":
+		return "the artifacts that it makes are not rendered"
+	case "helm.cattle.io/HelmChart", "helm.cattle.io/HelmChartConfig":
+		return "charts of k3s's Helm controller are not rendered"
+	case "argoproj.io/Application", "argoproj.io/ApplicationSet":
+		return "Argo CD applications are not rendered"
+	case "infra.contrib.fluxcd.io/Terraform":
+		return "what Terraform makes is not rendered"
+	}
+	return ""
+}
+
+func (r *renderer) problem(p Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Problems = append(r.Problems, p)
+}
+
+func (r *renderer) unchecked(u report.Unchecked) {
+	u.Gate, u.Clusters = "render", []string{r.Name}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Unchecked = append(r.Unchecked, u)
+}
+
+// finish sorts everything and fills in what needs the whole.
+func (r *renderer) finish() {
+	slices.SortStableFunc(r.Objects, compareObjects)
+	for _, l := range r.byKey {
+		slices.SortStableFunc(l, compareObjects)
+	}
+	slices.SortFunc(r.Kustomizations, func(a, b *Kustomization) int { return cmp.Compare(a.Name(), b.Name()) })
+	slices.SortFunc(r.Releases, func(a, b *Release) int { return cmp.Compare(a.Name(), b.Name()) })
+	slices.SortFunc(r.Placeholders, func(a, b Placeholder) int {
+		return cmp.Or(a.Secret.Compare(b.Secret), cmp.Compare(a.From, b.From))
+	})
+	slices.SortFunc(r.Problems, func(a, b Problem) int {
+		return cmp.Or(a.Location.Compare(b.Location), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Kustomization, b.Kustomization), a.Object.Compare(b.Object))
+	})
+	slices.SortFunc(r.Unchecked, report.Unchecked.Compare)
+	for _, o := range r.Objects {
+		ns := o
+		if !o.Is("", "Namespace") {
+			ns = r.Get(Key{"", "Namespace", "", o.GetNamespace()})
+		}
+		if ns != nil {
+			o.Origin.Environment = ns.GetLabels()[r.opt.EnvironmentLabel]
+		}
+	}
+}
+
+func compareObjects(a, b *Object) int {
+	return cmp.Or(a.Key().Compare(b.Key()), cmp.Compare(a.Origin.Kustomization, b.Origin.Kustomization),
+		cmp.Compare(a.Origin.HelmRelease, b.Origin.HelmRelease), cmp.Compare(a.Origin.Template, b.Origin.Template),
+		a.Origin.Location.Compare(b.Origin.Location))
 }

@@ -60,7 +60,8 @@ type Object struct {
 	*unstructured.Unstructured
 	Origin Origin
 
-	doc *gitops.Document // the document that it was made from; nil if there is none
+	doc       *gitops.Document // the document that it was made from; nil if there is none
+	encrypted bool             // it was encrypted with SOPS
 }
 
 // Origin says where an object came from.
@@ -160,6 +161,7 @@ const (
 	ProblemVariable  ProblemKind = "undefined-variable" // ${NAME} without value or default
 	ProblemVariables ProblemKind = "variables-missing"  // substituteFrom names what is not there
 	ProblemSpec      ProblemKind = "invalid-spec"       // the Flux object itself cannot be read
+	ProblemEncrypted ProblemKind = "not-decrypted"      // encrypted with SOPS, and Flux is not told to decrypt it
 	ProblemSource    ProblemKind = "source-missing"     // sourceRef, chartRef name what is not there
 	ProblemValues    ProblemKind = "values-missing"     // valuesFrom names what is not there
 	ProblemChart     ProblemKind = "chart-failed"       // the chart does not template
