@@ -14,12 +14,12 @@ import (
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	yamlv3 "go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
-
-	yamlv3 "go.yaml.in/yaml/v3"
 
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/report"
@@ -42,10 +42,15 @@ type raw struct {
 type builds struct {
 	tree   *gitops.Tree
 	remote bool
-	done   sync.Map // of *build1, by folder and content of the kustomization file
+	done   sync.Map // of *folder, by the hash of file and data
 }
 
-type build1 struct {
+// folder is one build.
+type folder struct {
+	dir  string
+	file string // the kustomization file
+	kus  types.Kustomization
+	data []byte // its content
 	once sync.Once
 	raws []raw
 	err  error
@@ -123,53 +128,36 @@ func (b *builds) resource(r gitops.Ref, bad func(ProblemKind, report.Location, s
 
 // get builds a folder for the spec of a Flux Kustomization.
 func (b *builds) get(ctx context.Context, dir string, spec *kustomizev1.KustomizationSpec) ([]raw, error) {
-	file, data, keep, err := kustomization(b.tree, dir, spec)
+	file, kus, err := kustomization(b.tree, dir, spec)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", file, err)
 	}
+	data, err := yaml.Marshal(kus)
+	if err != nil {
+		return nil, err
+	}
 	sum := sha256.Sum256(append([]byte(file+"\x00"), data...))
-	v, _ := b.done.LoadOrStore(sum, &build1{})
-	one := v.(*build1)
-	one.once.Do(func() { one.raws, one.err = b.run(ctx, dir, file, data, spec, keep) })
-	return one.raws, one.err
+	v, _ := b.done.LoadOrStore(sum, &folder{dir: dir, file: file, kus: kus, data: data})
+	f := v.(*folder)
+	f.once.Do(func() { f.raws, f.err = b.bounded(ctx, f) })
+	return f.raws, f.err
 }
 
-func (b *builds) run(ctx context.Context, dir, file string, data []byte, spec *kustomizev1.KustomizationSpec, keep bool) ([]raw, error) {
-	var more []string
-	for _, c := range spec.Components {
-		more = append(more, path.Join(dir, c))
-	}
-	alone := slices.ContainsFunc(b.tree.Reach(dir, more...), func(f *gitops.Folder) bool { return f.Global })
-	fsys := treeFS{tree: b.tree, name: file, data: data}
-	if b.remote {
-		fsys.disk = filesys.MakeFsOnDisk()
+// bounded runs a build; one that may fetch, with a deadline: kustomize's fetching
+// has none of its own and cannot be stopped.
+func (b *builds) bounded(ctx context.Context, f *folder) ([]raw, error) {
+	if !b.remote {
+		return b.run(f)
 	}
 	type result struct {
 		raws []raw
 		err  error
 	}
-	work := func() result {
-		m, err := build(fsys, path.Join(mount, dir), alone)
-		if err != nil {
-			return result{err: errors.New(plain(err.Error()))}
-		}
-		var raws []raw
-		for _, res := range m.Resources() {
-			r, err := b.raw(dir, res, keep)
-			if err != nil {
-				return result{err: err}
-			}
-			raws = append(raws, r)
-		}
-		return result{raws: raws}
-	}
-	if !b.remote {
-		r := work()
-		return r.raws, r.err
-	}
-	// kustomize's fetching has no deadline of its own and cannot be stopped.
 	done := make(chan result, 1)
-	go func() { done <- work() }()
+	go func() {
+		raws, err := b.run(f)
+		done <- result{raws, err}
+	}()
 	timer := time.NewTimer(remoteTimeout)
 	defer timer.Stop()
 	select {
@@ -182,107 +170,48 @@ func (b *builds) run(ctx context.Context, dir, file string, data []byte, spec *k
 	}
 }
 
-// originAnnotation is where kustomize notes the file of a resource
-// (https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/buildmetadata/).
-const originAnnotation = "config.kubernetes.io/origin"
-
-// raw takes one resource of a build.
-func (b *builds) raw(dir string, res *resource.Resource, keep bool) (raw, error) {
-	if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
-		return raw{}, fmt.Errorf("an object without apiVersion, kind or metadata.name: %s", firstLine(res.String()))
+func (b *builds) run(f *folder) ([]raw, error) {
+	var more []string
+	for _, c := range f.kus.Components {
+		more = append(more, path.Join(f.dir, c))
 	}
-	origin, err := res.GetOrigin()
+	reached := b.tree.Reach(f.dir, more...)
+	m, err := b.kustomize(f, f.data, reached)
 	if err != nil {
-		return raw{}, err
+		return nil, err
 	}
-	if !keep {
-		if err := res.SetOrigin(nil); err != nil {
-			return raw{}, err
+	places := b.places(f, m, reached)
+	var raws []raw
+	for i, res := range m.Resources() {
+		if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
+			return nil, fmt.Errorf("an object without apiVersion, kind or metadata.name: %s", firstLine(res.String()))
 		}
-	}
-	r := raw{}
-	if r.json, err = res.MarshalJSON(); err != nil {
-		return raw{}, fmt.Errorf("%s %s: %w", res.GetKind(), res.GetName(), err)
-	}
-	if bytes.IndexByte(r.json, '$') >= 0 {
-		if r.yaml, err = res.AsYAML(); err != nil {
-			return raw{}, fmt.Errorf("%s %s: %w", res.GetKind(), res.GetName(), err)
+		r := raw{doc: places[i].doc, at: places[i].at}
+		if r.json, err = res.MarshalJSON(); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", res.GetKind(), res.GetName(), err)
 		}
-	}
-	r.doc, r.at = b.locate(dir, res)
-	if origin != nil {
-		switch {
-		case origin.Repo != "":
-			r.at = report.Location{File: b.tree.Folder(dir).File, Line: 1}
-		case origin.Path != "":
-			r.doc, r.at = b.document(path.Join(dir, origin.Path), res)
-		case origin.ConfiguredIn != "":
-			r.at = b.generator(path.Join(dir, origin.ConfiguredIn), res.GetName())
+		if bytes.IndexByte(r.json, '$') >= 0 {
+			if r.yaml, err = res.AsYAML(); err != nil {
+				return nil, fmt.Errorf("%s %s: %w", res.GetKind(), res.GetName(), err)
+			}
 		}
+		raws = append(raws, r)
 	}
-	return r, nil
+	return raws, nil
 }
 
-// locate is where a resource without origin is placed: at the kustomization.
-func (b *builds) locate(dir string, _ *resource.Resource) (*gitops.Document, report.Location) {
-	if f := b.tree.Folder(dir).File; f != "" {
-		return nil, report.Location{File: f, Line: 1}
+// kustomize builds a folder with data as its kustomization file.
+func (b *builds) kustomize(f *folder, data []byte, reached []*gitops.Folder) (resmap.ResMap, error) {
+	fsys := treeFS{tree: b.tree, name: f.file, data: data}
+	if b.remote {
+		fsys.disk = filesys.MakeFsOnDisk()
 	}
-	return nil, report.Location{}
-}
-
-// document finds the document that a resource was made from. Kustomize tells the
-// file; names and namespaces may have been changed since.
-func (b *builds) document(file string, res *resource.Resource) (*gitops.Document, report.Location) {
-	docs, _ := b.tree.Documents(file)
-	var best *gitops.Document
-	score := 0
-	for _, d := range docs {
-		n := 1
-		if d.Kind == res.GetKind() {
-			n += 2
-			switch {
-			case d.Name == res.GetName():
-				n += 4
-			case d.Name != "" && strings.Contains(res.GetName(), d.Name):
-				n += 2
-			}
-			if d.Namespace == res.GetNamespace() {
-				n++
-			}
-		}
-		if n > score {
-			best, score = d, n
-		}
+	alone := slices.ContainsFunc(reached, func(f *gitops.Folder) bool { return f.Global })
+	m, err := build(fsys, path.Join(mount, f.dir), alone)
+	if err != nil {
+		return nil, errors.New(plain(err.Error()))
 	}
-	if best == nil {
-		return nil, report.Location{File: file, Line: 1}
-	}
-	return best, best.Location()
-}
-
-// generator finds the entry of a ConfigMap or Secret generator: its name is the
-// resource's without prefix and hash.
-func (b *builds) generator(file, name string) report.Location {
-	docs, _ := b.tree.Documents(file)
-	at := report.Location{File: file, Line: 1}
-	longest := 0
-	for _, d := range docs {
-		for _, field := range []string{"configMapGenerator", "secretGenerator"} {
-			_, list := d.Find(field)
-			if list == nil || list.Kind != yamlv3.SequenceNode {
-				continue
-			}
-			for i := range list.Content {
-				n := d.Scalar(field, i, "name")
-				if n != "" && strings.Contains(name, n) && len(n) > longest {
-					longest = len(n)
-					at.Line = d.LineOf(field, i)
-				}
-			}
-		}
-	}
-	return at
+	return m, nil
 }
 
 // decode reads a document as an object.

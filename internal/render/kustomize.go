@@ -60,17 +60,17 @@ func build(fsys filesys.FileSystem, dir string, alone bool) (m resmap.ResMap, er
 // Kustomization: the one of the folder, or one that lists its manifests, with what
 // the spec adds. It follows fluxcd/pkg/kustomize.Generator, which reads from disk
 // only; a test compares the two.
-func kustomization(t *gitops.Tree, dir string, spec *kustomizev1.KustomizationSpec) (file string, data []byte, origins bool, err error) {
-	kus := types.Kustomization{TypeMeta: types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind}}
+func kustomization(t *gitops.Tree, dir string, spec *kustomizev1.KustomizationSpec) (file string, kus types.Kustomization, err error) {
+	kus.APIVersion, kus.Kind = types.KustomizationVersion, types.KustomizationKind
 	folder := t.Folder(dir)
 	file = folder.File
 	if file != "" {
 		raw, err := t.ReadFile(file)
 		if err != nil {
-			return file, nil, false, err
+			return file, kus, err
 		}
 		if err := yaml.Unmarshal(raw, &kus); err != nil {
-			return file, nil, false, fmt.Errorf("is no kustomization: %s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error unmarshaling JSON: "), "error converting YAML to JSON: "))
+			return file, kus, fmt.Errorf("is no kustomization: %s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error unmarshaling JSON: "), "error converting YAML to JSON: "))
 		}
 	} else {
 		file = path.Join(dir, gitops.KustomizationFiles[0])
@@ -93,7 +93,7 @@ func kustomization(t *gitops.Tree, dir string, spec *kustomizev1.KustomizationSp
 	}
 	for _, c := range spec.Components {
 		if !fluxkustomize.IsLocalRelativePath(c) {
-			return file, nil, false, fmt.Errorf("component path %q must be local and relative", c)
+			return file, kus, fmt.Errorf("component path %q must be local and relative", c)
 		}
 		if spec.IgnoreMissingComponents && !t.IsDir(path.Join(dir, c)) {
 			continue
@@ -103,12 +103,7 @@ func kustomization(t *gitops.Tree, dir string, spec *kustomizev1.KustomizationSp
 	for _, i := range spec.Images {
 		kus.Images = image(kus.Images, i)
 	}
-	origins = slices.Contains(kus.BuildMetadata, types.OriginAnnotations)
-	if !origins {
-		kus.BuildMetadata = append(kus.BuildMetadata, types.OriginAnnotations)
-	}
-	data, err = yaml.Marshal(kus)
-	return file, data, origins, err
+	return file, kus, nil
 }
 
 // image merges an image of the Flux Kustomization into those of the file: tag and
