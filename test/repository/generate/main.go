@@ -1,0 +1,57 @@
+// Command generate writes a Flux repository of package repository into a folder:
+//
+//	go run ./test/repository/generate --apps 200 DIR
+//	go run ./test/repository/generate --apps 200 --defects --truth truth.json DIR
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"lumacore.dev/lumacore/test/repository"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var o repository.Options
+	flag.IntVar(&o.Apps, "apps", 20, "`number` of apps")
+	flag.Uint64Var(&o.Seed, "seed", 1, "`number` that decides names, versions and sizes")
+	flag.BoolVar(&o.Defects, "defects", false, "add one app for each kind of mistake")
+	flag.BoolVar(&o.Plain, "plain", false, "only kustomizations: no HelmReleases, no variables")
+	truth := flag.String("truth", "", "`file` to write the list of mistakes to, as JSON")
+	folders := flag.String("folders", "", "`file` to write the folders of a plain repository to, one per line")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		return errors.New("name one folder to write to")
+	}
+	r, err := repository.Generate(o)
+	if err != nil {
+		return err
+	}
+	if err := r.Write(flag.Arg(0)); err != nil {
+		return err
+	}
+	if *truth != "" {
+		data, err := json.MarshalIndent(r.Defects, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(*truth, append(data, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if *folders != "" {
+		return os.WriteFile(*folders, []byte(strings.Join(r.Folders(), "\n")+"\n"), 0o644)
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+package repository
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"embed"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+
+	"golang.org/x/tools/txtar"
+)
+
+// Cluster is the name of the one cluster that a repository has.
+const Cluster = "main"
+
+// MaxApps is the largest number of apps.
+const MaxApps = 10_000
+
+// Options say what a repository holds.
+type Options struct {
+	Apps int    // how many, without those that are mistakes
+	Seed uint64 // of names, versions and sizes
+
+	// Defects adds one app for each kind of mistake.
+	Defects bool
+	// Plain leaves out what kustomize alone does not do: HelmReleases and the
+	// substitution of variables. All apps are kustomizations then, and what
+	// `kustomize build` makes of the folders is what Flux would apply.
+	Plain bool
+}
+
+// Repository is a Flux repository in memory.
+type Repository struct {
+	Files   map[string][]byte // by name, relative, with slashes
+	Defects []Defect          // sorted by place and rule
+}
+
+// Defect is a mistake that was put into a repository.
+type Defect struct {
+	Gate string `json:"gate"` // "images"
+	Rule string `json:"rule"` // "images/no-digest"
+	File string `json:"file"`
+	Line int    `json:"line"`
+}
+
+func (d Defect) String() string { return fmt.Sprintf("%s:%d %s", d.File, d.Line, d.Rule) }
+
+//go:embed files
+var files embed.FS
+
+// app is what the template of an app knows of it.
+type app struct {
+	Cluster         string
+	Substitute      bool
+	Name            string
+	Kind            string // "web", "database", "files" or "worker"
+	Replicas        int
+	Workers, Minute int
+	Memory, Limit   int // MiB, before and after the overlay's patch
+	Storage         int // GiB
+	Version, Digest string
+}
+
+// base is what the template of the cluster knows.
+type base struct {
+	Cluster              string
+	Substitute, Releases bool
+	Apps                 int
+	Names                []string // of the Flux Kustomizations in the folder apps
+}
+
+// defects is what the template of mistakes knows.
+type defects struct {
+	Cluster string
+}
+
+var (
+	words = []string{
+		"atlas", "beacon", "cedar", "delta", "ember", "fjord", "garnet", "harbor", "iris", "juniper",
+		"kestrel", "lagoon", "maple", "nimbus", "orchid", "pebble", "quartz", "raven", "sable", "tundra",
+	}
+	kinds = []string{"web", "database", "files", "worker"}
+)
+
+// Generate makes a repository. It fails when the number of apps is out of range.
+func Generate(o Options) (*Repository, error) {
+	if o.Apps < 1 || o.Apps > MaxApps {
+		return nil, fmt.Errorf("%d apps: a repository has 1 to %d", o.Apps, MaxApps)
+	}
+	r := &Repository{Files: map[string][]byte{}}
+	random := rand.New(rand.NewPCG(o.Seed, 1))
+	var names []string
+	for i := range o.Apps {
+		a := app{
+			Cluster: Cluster, Substitute: !o.Plain, Kind: kinds[i/2%len(kinds)],
+			Name:     fmt.Sprintf("%s-%04d", words[random.IntN(len(words))], i),
+			Replicas: 1 + random.IntN(3), Workers: 1 + random.IntN(16), Minute: random.IntN(60),
+			Memory: 64 + 64*random.IntN(4), Storage: 1 + random.IntN(50),
+			Version: fmt.Sprintf("%d.%d.%d", random.IntN(9), random.IntN(30), random.IntN(30)),
+		}
+		a.Limit, a.Digest = 2*a.Memory, digest(a.Name+a.Version)
+		names = append(names, a.Name)
+		kind := "files/app.txtar"
+		if !o.Plain && i%2 == 1 {
+			kind = "files/release.txtar"
+		}
+		if err := r.add(kind, a); err != nil {
+			return nil, err
+		}
+	}
+	if o.Defects {
+		mistakes, err := fs.Glob(files, "files/defects/*.txtar")
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range mistakes {
+			more, err := r.addDefects(name)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, more...)
+		}
+	}
+	slices.Sort(names)
+	if err := r.add("files/base.txtar", base{Cluster, !o.Plain, !o.Plain, o.Apps, names}); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(r.Defects, func(a, b Defect) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
+	})
+	return r, nil
+}
+
+// add adds the files of a template.
+func (r *Repository) add(name string, data any) error {
+	made, err := execute(name, data)
+	if err != nil {
+		return err
+	}
+	for _, f := range made {
+		r.file(f.Name, f.Data)
+	}
+	return nil
+}
+
+// file adds one file, and takes the marks of mistakes out of it.
+func (r *Repository) file(name string, data []byte) {
+	lines := strings.Split(string(data), "\n")
+	for i, line := range lines {
+		m := mark.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		lines[i] = m[1]
+		for rule := range strings.SplitSeq(m[2], ", ") {
+			gate, _, _ := strings.Cut(rule, "/")
+			r.Defects = append(r.Defects, Defect{Gate: gate, Rule: rule, File: name, Line: i + 1})
+		}
+	}
+	r.Files[name] = []byte(strings.Join(lines, "\n"))
+}
+
+// mark is a comment that says which rules find something on its line.
+var mark = regexp.MustCompile(`^(.*?) *# defect: ([a-z0-9/-]+(?:, [a-z0-9/-]+)*)$`)
+
+// addDefects adds the mistakes of a gate and returns the names of their Flux
+// Kustomizations. Each folder apps/NAME is one: where the archive leaves them out,
+// it gets a Flux Kustomization and a namespace of that name.
+func (r *Repository) addDefects(name string) (names []string, err error) {
+	made, err := execute(name, defects{Cluster})
+	if err != nil {
+		return nil, err
+	}
+	has := map[string]bool{}
+	for _, f := range made {
+		r.file(f.Name, f.Data)
+		has[f.Name] = true
+		if rest, ok := strings.CutPrefix(f.Name, "apps/"); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			names = append(names, name)
+		} else if dir, file := path.Split(f.Name); dir == "clusters/"+Cluster+"/apps/" {
+			names = append(names, strings.TrimSuffix(file, ".yaml"))
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	for _, n := range names {
+		made, err := execute("files/defect.txtar", app{Cluster: Cluster, Name: n})
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range made {
+			if !has[f.Name] {
+				r.file(f.Name, f.Data)
+			}
+		}
+	}
+	return names, nil
+}
+
+// execute reads a template and returns the files that it makes.
+func execute(name string, data any) ([]txtar.File, error) {
+	t := template.New(path.Base(name)).Delims("[[", "]]").Option("missingkey=error").Funcs(template.FuncMap{
+		"list":  func(s ...string) []string { return s },
+		"lower": strings.ToLower,
+		"word":  func(s string, i int) string { return strings.Fields(s)[i] },
+		"image": func(repository, name, tag string) string {
+			return fmt.Sprintf("%s/%s:%s@%s", repository, name, tag, digest(repository+"/"+name+":"+tag))
+		},
+		// var is a variable that Flux substitutes, or its value where there is no
+		// substitution.
+		"var": func(name string, value any) string {
+			if a, ok := data.(app); ok && !a.Substitute {
+				return fmt.Sprint(value)
+			}
+			if b, ok := data.(base); ok && !b.Substitute {
+				return fmt.Sprint(value)
+			}
+			return "${" + name + "}"
+		},
+	})
+	t, err := t.ParseFS(files, "files/parts.tmpl", name)
+	if err != nil {
+		return nil, fmt.Errorf("repository template: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, data); err != nil {
+		return nil, fmt.Errorf("repository template: %w", err)
+	}
+	return txtar.Parse(b.Bytes()).Files, nil
+}
+
+// digest returns the digest of an image that nobody ever built.
+func digest(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
+
+// Folders returns the folders that Flux Kustomizations of a plain repository
+// apply, sorted: what `kustomize build` is run on.
+func (r *Repository) Folders() []string {
+	dirs := []string{"clusters/" + Cluster, "infrastructure/crds", "infrastructure/configs"}
+	for name := range r.Files {
+		if dir, ok := strings.CutSuffix(name, "/overlays/prod/kustomization.yaml"); ok {
+			dirs = append(dirs, dir+"/overlays/prod")
+		}
+	}
+	slices.Sort(dirs)
+	return dirs
+}
+
+// Write writes the repository into a folder, which must not exist or be empty.
+func (r *Repository) Write(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: name a folder that does not exist", dir)
+	}
+	for name, data := range r.Files {
+		full := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(full, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
