@@ -1,0 +1,181 @@
+// Package images is the gate over container images: what is pulled must be what
+// was reviewed, and must come from where the owner allows.
+//
+// It looks at the containers of every workload, at the volumes that are images,
+// and at the custom resources in fields.go whose operators make pods from an image
+// that they name. A Flux OCIRepository names an artifact, not a container image,
+// and is left to others.
+package images
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/render"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// Gate reports images that are not pinned, not allowed or not images at all.
+var Gate = &check.Gate{
+	Name:  "images",
+	Title: "container images that can change unseen, or come from where they should not",
+	Rules: rules,
+	Check: run,
+}
+
+func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
+	for _, c := range in.Render.Clusters {
+		releases := releasesOf(c)
+		tags := map[string][]pinned{} // by "repository:tag"
+		for _, o := range c.Objects {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			seen := map[string]bool{}
+			for _, u := range usesIn(o) {
+				if seen[u.image] {
+					continue
+				}
+				seen[u.image] = true
+				s := subject{out: out, cluster: c, object: o, use: u, release: releases[o.Origin.HelmRelease]}
+				if r, ok := s.look(in.Config.Check.Images.Registries); ok && r.tag != "" && r.digest != "" {
+					name := r.repository + ":" + r.tag
+					tags[name] = append(tags[name], pinned{s, r.digest})
+				}
+			}
+		}
+		twoDigests(tags)
+	}
+	return nil
+}
+
+// subject is one image in one object, with what reporting it needs.
+type subject struct {
+	out     *check.Reporter
+	cluster *render.Cluster
+	object  *render.Object
+	release *render.Release // that makes the object; nil if none does
+	use
+}
+
+// look applies the rules that one image breaks by itself, and returns the
+// reference if it is one.
+func (s subject) look(registries []string) (reference, bool) {
+	if s.image == "" {
+		s.report("images/invalid", "%s has no image", s.what)
+		return reference{}, false
+	}
+	if s.channel != "" {
+		s.out.Unchecked(report.Unchecked{
+			Subject: s.object.Key().String(), Location: s.object.Locate(s.path...), Clusters: []string{s.cluster.Name},
+			Reason: fmt.Sprintf("the tag of %s of %s is what %s answers on the day", show(s.image), s.what, s.channel),
+			Next:   "name the version in spec.version instead of spec.channel",
+		})
+		return reference{}, false
+	}
+	r, err := parse(s.image)
+	if err != nil {
+		s.report("images/invalid", "%s has image %s, which is no image reference: %v", s.what, show(s.image), err)
+		return reference{}, false
+	}
+	switch {
+	case r.digest != "":
+	case r.tag == "":
+		s.report("images/no-tag", "%s has image %s without a tag, which means %s:latest: the newest there is when a node pulls it", s.what, show(s.image), s.image)
+	case r.tag == "latest":
+		s.report("images/latest", "%s has image %s: the newest there is when a node pulls it", s.what, show(s.image))
+	default:
+		s.report("images/no-digest", "%s has image %s without a digest: the registry may answer with another image tomorrow", s.what, show(s.image))
+	}
+	if len(registries) > 0 && !allowed(r.repository, registries) {
+		s.report("images/registry-not-allowed", "%s has image %s from %s, which is not in check.images.registries of lumacore.yaml (%s)",
+			s.what, show(s.image), r.repository, strings.Join(registries, ", "))
+	}
+	return r, true
+}
+
+// report adds a finding; for a chart's object it says which value or template to
+// change, and points at the value where the HelmRelease has it.
+func (s subject) report(rule, format string, args ...any) {
+	f := check.Finding(rule, s.cluster, s.object, s.path, format, args...)
+	if s.object.Origin.HelmRelease != "" {
+		if path, ok := valueOf(s.release, s.image); ok {
+			f.Location = s.release.Object.Locate(append([]any{"spec", "values"}, path...)...)
+			f.Message += fmt.Sprintf(" (value %s of HelmRelease %s)", dotted(path), s.object.Origin.HelmRelease)
+			f.Fix = fixIn(rule, fmt.Sprintf("In the HelmRelease, under spec.values.%s: ", dotted(path)))
+		} else {
+			f.Message += fmt.Sprintf(" (default of the chart, in %s)", s.object.Origin.Template)
+			f.Fix = fixIn(rule, "In the HelmRelease's values for this image (`helm show values` lists them): ")
+		}
+	}
+	s.out.Add(f)
+}
+
+// fixIn is the rule's fix, with the place before it.
+func fixIn(rule, place string) string {
+	for _, r := range rules {
+		if r.ID == rule {
+			return place + strings.ToLower(r.Fix[:1]) + r.Fix[1:]
+		}
+	}
+	return ""
+}
+
+// pinned is a use of an image by tag and digest.
+type pinned struct {
+	subject
+	digest string
+}
+
+// twoDigests reports every use of a tag that another use pins to another digest.
+func twoDigests(tags map[string][]pinned) {
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		uses := tags[name]
+		for _, u := range uses {
+			var others []string
+			for _, o := range uses {
+				if o.digest != u.digest {
+					others = append(others, fmt.Sprintf("%s of %s has %s (%s)", o.what, o.object.Key(), o.digest, o.object.Locate(o.path...)))
+				}
+			}
+			if len(others) == 0 {
+				continue
+			}
+			slices.Sort(others)
+			others = slices.Compact(others)
+			more := ""
+			if n := len(others) - 1; n > 0 {
+				more = fmt.Sprintf(", and %d more differ", n)
+			}
+			u.report("images/tag-with-two-digests", "%s has %s with %s, but %s%s", u.what, name, u.digest, others[0], more)
+		}
+	}
+}
+
+// allowed tells whether one of the registries is the repository, or a folder that
+// it is in.
+func allowed(repository string, registries []string) bool {
+	for _, r := range registries {
+		r = strings.TrimSuffix(r, "/")
+		if host, rest, _ := strings.Cut(r, "/"); host == "index.docker.io" || host == "registry-1.docker.io" {
+			r = strings.TrimSuffix(dockerHub+"/"+rest, "/")
+		}
+		if repository == r || strings.HasPrefix(repository, r+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// releasesOf returns the releases of a cluster by name.
+func releasesOf(c *render.Cluster) map[string]*render.Release {
+	m := make(map[string]*render.Release, len(c.Releases))
+	for _, r := range c.Releases {
+		m[r.Name()] = r
+	}
+	return m
+}
