@@ -29,6 +29,9 @@ const (
 	MaxPathDepth = 64        // folders in folders
 )
 
+// Excluded is the reason in [Tree.LeftOut] of what the repository itself excludes.
+const Excluded = "is excluded by .sourceignore or by source-controller's default list (https://fluxcd.io/flux/components/source/gitrepositories/#default-exclusions)"
+
 // Tree is a snapshot of a repository's files, as source-controller packages
 // them: without what .gitignore and .sourceignore exclude, and without symbolic
 // links, which Flux leaves out of its artifacts
@@ -44,7 +47,7 @@ type Tree struct {
 	left    map[string]string // name of a file that was left out: why
 	root    *os.Root          // nil for FromFiles
 	mu      sync.Mutex
-	read    int64 // bytes
+	read    int64    // bytes
 	parsing sync.Map // of *parsed, by name
 	folders folders
 }
@@ -209,7 +212,7 @@ func (t *Tree) ignore() {
 	for name := range t.files {
 		if match.Match(strings.Split(name, "/"), false) {
 			delete(t.files, name)
-			t.left[name] = "is excluded by .sourceignore or by source-controller's default list (https://fluxcd.io/flux/components/source/gitrepositories/#default-exclusions)"
+			t.left[name] = Excluded
 		}
 	}
 }

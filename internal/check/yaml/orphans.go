@@ -1,0 +1,157 @@
+package yaml
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// clientSide are the groups of files that look like Kubernetes objects and are
+// read by a program on somebody's machine.
+var clientSide = map[string]bool{
+	"backstage.io":       true,
+	"cli.kyverno.io":     true, // policy tests
+	"k3d.io":             true,
+	"kind.x-k8s.io":      true,
+	"skaffold":           true,
+	"test.gatekeeper.sh": true, // policy tests
+}
+
+// testFolders are names of folders whose files are there to be read, or to be
+// tested with.
+var testFolders = map[string]bool{
+	"example": true, "examples": true, "sample": true, "samples": true,
+	"test": true, "tests": true, "testdata": true,
+}
+
+// applied returns the documents that are there to be applied: kustomizations, and
+// objects with a name or lists of them.
+func applied(docs []*gitops.Document, kustomization bool) []*gitops.Document {
+	var out []*gitops.Document
+	for _, d := range docs {
+		group := key(d).Group
+		switch {
+		case kustomization, strings.HasPrefix(d.APIVersion, "kustomize.config.k8s.io/"):
+		case d.APIVersion == "" || d.Kind == "" || clientSide[group]:
+			continue
+		case d.Name == "" && d.Scalar("metadata", "generateName") == "" && d.Kind != "List":
+			continue
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// orphans reports what no cluster reads: file by file, and a folder of which
+// nothing is read at its first file.
+func (r *repository) orphans(out *check.Reporter) {
+	if len(r.read) == 0 {
+		return // no cluster, or none that renders: gate render says so
+	}
+	// What a Kustomization that cannot be built would have read is not known.
+	for _, c := range r.Render.Clusters {
+		for _, k := range c.Kustomizations {
+			if !k.Built && !k.Suspended && k.Path != "" && r.Tree.IsDir(k.Path) {
+				out.Unchecked(report.Unchecked{
+					Subject: "files that no cluster reads", Reason: fmt.Sprintf("Kustomization %s does not build, so it is not known which files it reads", k.Name()),
+					Next: "mend what gate render reports", Location: k.Object.Origin.Location, Clusters: []string{c.Name},
+				})
+				return
+			}
+		}
+	}
+	type count struct{ all, orphans int }
+	folders := map[string]count{} // with what is below
+	var orphans []string
+	charts := map[string]bool{}
+	tests := r.testFolders()
+	for _, name := range r.Tree.Files() {
+		docs := r.objects[name]
+		chart := r.chart(name)
+		if chart != "" {
+			charts[chart] = charts[chart] || r.read[name]
+		}
+		if len(docs) == 0 || chart != "" || tests(name) {
+			continue
+		}
+		if !r.read[name] {
+			orphans = append(orphans, name)
+		}
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			n := folders[dir]
+			n.all++
+			if !r.read[name] {
+				n.orphans++
+			}
+			folders[dir] = n
+		}
+	}
+	reported := map[string]bool{}
+	for _, name := range orphans {
+		// The outermost folder of which nothing is read speaks for its files.
+		top := ""
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if n := folders[dir]; n.all == n.orphans && n.all > 1 {
+				top = dir
+			}
+		}
+		first := r.objects[name][0]
+		switch {
+		case top == "":
+			f := report.Finding{Rule: "yaml/orphan", Location: first.Location(), Object: object(first)}
+			f.Message = "no cluster reads this file, so nothing of it is applied"
+			out.Add(f)
+		case !reported[top]:
+			reported[top] = true
+			out.File("yaml/orphan", first.Location(), "no cluster reads the folder %s, so none of its %d files is applied", top, folders[top].all)
+		}
+	}
+	for chart, read := range charts {
+		if !read && !r.used(chart) && !tests(path.Join(chart, "Chart.yaml")) {
+			out.File("yaml/orphan", report.Location{File: path.Join(chart, "Chart.yaml")}, "no HelmRelease uses the chart %s, so nothing of it is applied", chart)
+		}
+	}
+}
+
+// testFolders returns what tells whether a file belongs to tests or examples: by
+// the name of a folder that it is in, or because a suite of policy tests stands in
+// that folder.
+func (r *repository) testFolders() func(name string) bool {
+	suites := map[string]bool{}
+	for _, name := range r.Tree.Files() {
+		if !gitops.IsYAML(name) || r.template(name) {
+			continue
+		}
+		docs, _ := r.Tree.Documents(name)
+		if slices.ContainsFunc(docs, func(d *gitops.Document) bool {
+			return d.Is("test.gatekeeper.sh", "Suite") || d.Is("cli.kyverno.io", "Test")
+		}) {
+			suites[path.Dir(name)] = true
+		}
+	}
+	return func(name string) bool {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if testFolders[path.Base(dir)] || suites[dir] {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// used tells whether a HelmRelease names the chart by its folder.
+func (r *repository) used(chart string) bool {
+	for _, c := range r.Render.Clusters {
+		for _, rel := range c.Releases {
+			if rel.Spec != nil && rel.Spec.Spec.Chart != nil && path.Clean(rel.Spec.Spec.Chart.Spec.Chart) == chart {
+				return true
+			}
+		}
+	}
+	return false
+}
