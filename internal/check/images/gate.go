@@ -70,11 +70,13 @@ func (s subject) look(registries []string) (reference, bool) {
 		return reference{}, false
 	}
 	if s.channel != "" {
-		s.out.Unchecked(report.Unchecked{
-			Subject: s.object.Key().String(), Location: s.object.Locate(s.path...), Clusters: []string{s.cluster.Name},
-			Reason: fmt.Sprintf("the tag of %s of %s is what %s answers on the day", show(s.image), s.what, s.channel),
-			Next:   "name the version in spec.version instead of spec.channel",
-		})
+		s.unchecked(fmt.Sprintf("the tag of %s of %s is what %s answers on the day", show(s.image), s.what, s.channel),
+			"name the version in spec.version instead of spec.channel")
+		return reference{}, false
+	}
+	if from := s.standIns(); len(from) > 0 && hasStandIn(s.image) {
+		s.unchecked(fmt.Sprintf("the image of %s holds what only the cluster knows: %s", s.what, strings.Join(from, ", ")),
+			"write the image out, or take the variable from a ConfigMap of the repository: an image name is no secret")
 		return reference{}, false
 	}
 	r, err := parse(s.image)
@@ -96,6 +98,31 @@ func (s subject) look(registries []string) (reference, bool) {
 			s.what, show(s.image), r.repository, strings.Join(registries, ", "))
 	}
 	return r, true
+}
+
+// standIns returns where the object's unknown values come from; those in the values
+// of a HelmRelease may be anywhere in what its chart makes.
+func (s subject) standIns() []string {
+	from := s.object.Origin.Placeholders
+	if s.release != nil && s.release.Object != nil {
+		from = append(slices.Clone(from), s.release.Object.Origin.Placeholders...)
+		slices.Sort(from)
+		from = slices.Compact(from)
+	}
+	return from
+}
+
+// hasStandIn tells whether the render put a stand-in into a text: all contain the
+// word, or are addresses of the range for documentation.
+func hasStandIn(text string) bool {
+	return strings.Contains(text, "placeholder") || strings.Contains(text, "192.0.2.")
+}
+
+func (s subject) unchecked(reason, next string) {
+	s.out.Unchecked(report.Unchecked{
+		Subject: s.object.Key().String(), Location: s.object.Locate(s.path...), Clusters: []string{s.cluster.Name},
+		Reason: reason, Next: next,
+	})
 }
 
 // report adds a finding; for a chart's object it says which value or template to

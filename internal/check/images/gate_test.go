@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
+	"sigs.k8s.io/yaml"
 
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/check/checktest"
@@ -308,10 +309,44 @@ func TestChartImage(t *testing.T) {
 	}
 }
 
+// TestStandIn: what only the cluster knows is not checked, and said so.
+func TestStandIn(t *testing.T) {
+	t.Parallel()
+	object := func(image string, from ...string) *render.Object {
+		o := chartObject(image)
+		o.Origin.HelmRelease, o.Origin.Template, o.Origin.Placeholders = "", "", from
+		return o
+	}
+	const from = "SECRET_DOMAIN from Secret flux-system/cluster-secrets"
+	ofChart := chartObject("192.0.2.1:5000/app")
+	c := &render.Cluster{
+		Name:     "example",
+		Objects:  []*render.Object{object("registry.placeholder.example/app", from), object("nginx", from), object("placeholder/app:1"), ofChart},
+		Releases: []*render.Release{{Object: &render.Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "app", "namespace": "app"}}}, Origin: render.Origin{Placeholders: []string{from}}}}},
+	}
+	rep := rendered(t, c)
+	u := report.Unchecked{
+		Gate: "images", Subject: "Pod app/app", Clusters: []string{"example"}, Location: report.Location{File: "apps/app.yaml", Line: 3},
+		Reason: `the image of container "app" holds what only the cluster knows: ` + from,
+		Next:   "write the image out, or take the variable from a ConfigMap of the repository: an image name is no secret",
+	}
+	if diff := cmp.Diff([]report.Unchecked{u, u}, rep.NotChecked); diff != "" {
+		t.Errorf("not checked (-want +got):\n%s", diff)
+	}
+	want := []string{
+		`apps/app.yaml:3 images/no-digest container "app" has image "placeholder/app:1" without a digest: the registry may answer with another image tomorrow`,
+		`apps/app.yaml:3 images/no-tag container "app" has image "nginx" without a tag, which means nginx:latest: the newest there is when a node pulls it`,
+	}
+	if diff := cmp.Diff(want, checktest.Lines(rep)); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
 // TestHostileObjects: what is no workload at all must not end the run.
 func TestHostileObjects(t *testing.T) {
 	t.Parallel()
-	rep := checktest.Run(t, Gate, `apiVersion: v1
+	c := &render.Cluster{Name: "example"}
+	for _, text := range strings.Split(`apiVersion: v1
 kind: Pod
 metadata: {name: a, namespace: app}
 spec: {containers: none, volumes: {a: b}}
@@ -335,9 +370,16 @@ apiVersion: monitoring.coreos.com/v1
 kind: Prometheus
 metadata: {name: e, namespace: app}
 spec: {image: [], containers: {image: x}, initContainers: [x, {image: {}}], thanos: 3}
-`)
+`, "---\n") {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		c.Objects = append(c.Objects, &render.Object{Unstructured: u, Origin: render.Origin{Location: report.Location{File: "hostile.yaml", Line: 1}}})
+	}
+	rep := rendered(t, c)
 	want := []string{
-		`cluster/objects.yaml:19 images/no-tag spec.upgrade.image has image "rancher/k3s-upgrade" without a tag, which means rancher/k3s-upgrade:latest: the newest there is when a node pulls it`,
+		`hostile.yaml:1 images/no-tag spec.upgrade.image has image "rancher/k3s-upgrade" without a tag, which means rancher/k3s-upgrade:latest: the newest there is when a node pulls it`,
 	}
 	if diff := cmp.Diff(want, checktest.Lines(rep)); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
