@@ -40,4 +40,11 @@ type Input struct {
 	Config      *config.Config
 	KubeVersion *utilversion.Version // of the clusters
 	Now         time.Time            // for what expires
+
+	// FailOn is the least severity that makes the check fail. Empty: what
+	// lumacore.yaml says, else error.
+	FailOn report.Severity
+	// Known are all gates that there are, for names in lumacore.yaml and in
+	// annotations. Nil: the ones that run.
+	Known []*Gate
 }

@@ -1,31 +1,279 @@
 package check
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 )
 
-// Run runs the gates over in and returns what they report, sorted.
+// Run runs the gates over in, and [ConfigGate] whether it is among them or not,
+// and returns what they report: with the severities of lumacore.yaml, what is
+// allowed marked as suppressed, and the same finding in several clusters as one.
+//
+// The error is a [*config.Error] when lumacore.yaml names a rule or gate that there
+// is not, or an internal one, which names the gate.
 func Run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, error) {
+	if !slices.Contains(gates, ConfigGate) {
+		gates = append(slices.Clone(gates), ConfigGate)
+	}
+	own := *in
+	in = &own
+	in.Known = slices.Clone(in.Known)
+	for _, g := range gates {
+		if !slices.Contains(in.Known, g) {
+			in.Known = append(in.Known, g)
+		}
+	}
+	p, err := newPolicy(in.Config, in.Known, in.Now)
+	if err != nil {
+		return nil, err
+	}
+
+	rep := &report.CheckReport{
+		TypeMeta: report.Meta("CheckReport"), FailOn: in.FailOn, Off: []string{}, Findings: []report.Finding{},
+		NotChecked: []report.Unchecked{}, Gates: []report.GateResult{},
+	}
+	if rep.FailOn == "" {
+		rep.FailOn = in.Config.Check.FailOn
+	}
+	if rep.FailOn == "" {
+		rep.FailOn = report.Error
+	}
+	if v := in.KubeVersion; v != nil {
+		rep.KubeVersion = fmt.Sprintf("%d.%d", v.Major(), v.Minor())
+	}
+
+	// A gate all of whose rules are off does not run.
+	ran := map[string]bool{}
+	var running []*Gate
+	for _, g := range gates {
+		on := false
+		for _, rule := range g.Rules {
+			if p.off(rule.ID) {
+				rep.Off = append(rep.Off, rule.ID)
+				continue
+			}
+			on, ran[rule.ID] = true, true
+			rep.Rules = append(rep.Rules, rule)
+		}
+		if on {
+			running = append(running, g)
+		}
+	}
+	slices.Sort(rep.Off)
+	slices.SortFunc(rep.Rules, func(a, b report.Rule) int { return strings.Compare(a.ID, b.ID) })
+
+	reporters, err := runAll(ctx, running, in)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range reporters {
+		rep.Findings = append(rep.Findings, p.apply(r.findings)...)
+		rep.NotChecked = append(rep.NotChecked, r.unchecked...)
+	}
+	allowances := newReporter(ConfigGate)
+	checkAllowances(p, ran, allowances)
+	rep.Findings = append(rep.Findings, p.apply(allowances.findings)...)
+
+	rep.Clusters, rep.Placeholders = []report.ClusterSeen{}, []report.Placeholder{}
+	for _, c := range in.Render.Clusters {
+		rep.Clusters = append(rep.Clusters, seen(c))
+		for _, ph := range c.Placeholders {
+			rep.Placeholders = append(rep.Placeholders, report.Placeholder{
+				Secret: ph.Secret.String(), From: ph.From, Type: ph.Type, Clusters: []string{c.Name}, Location: ph.Location,
+			})
+		}
+		for _, u := range c.Unchecked {
+			if u.Gate == "" {
+				u.Gate = "render"
+			}
+			if len(u.Clusters) == 0 {
+				u.Clusters = []string{c.Name}
+			}
+			rep.NotChecked = append(rep.NotChecked, u)
+		}
+	}
+	for i := range rep.Findings {
+		source(in.Tree, &rep.Findings[i])
+	}
+	rep.Findings = merge(rep.Findings, report.Finding.Compare, func(f *report.Finding) *[]string { return &f.Clusters })
+	rep.NotChecked = merge(rep.NotChecked, report.Unchecked.Compare, func(u *report.Unchecked) *[]string { return &u.Clusters })
+	rep.Placeholders = merge(rep.Placeholders, report.Placeholder.Compare, func(p *report.Placeholder) *[]string { return &p.Clusters })
+	report.SetFingerprints(rep.Findings)
+	for _, g := range running {
+		rep.Gates = append(rep.Gates, result(rep, g))
+	}
+	return rep, nil
+}
+
+// runAll runs gates at the same time.
+func runAll(ctx context.Context, gates []*Gate, in *Input) ([]*Reporter, error) {
 	reporters := make([]*Reporter, len(gates))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, gate := range gates {
 		reporters[i] = newReporter(gate)
-		g.Go(func() error { return gate.Check(ctx, in, reporters[i]) })
+		g.Go(func() error {
+			err := runOne(ctx, gate, in, reporters[i])
+			if err != nil && !errors.Is(err, context.Canceled) {
+				err = fmt.Errorf("gate %s: %w", gate.Name, err)
+			}
+			return err
+		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
+	return reporters, g.Wait()
+}
+
+// runOne runs a gate. A panic in it is an error that says where, for a report to
+// its makers.
+func runOne(ctx context.Context, gate *Gate, in *Input, out *Reporter) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("internal error: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	rep := &report.CheckReport{TypeMeta: report.Meta("CheckReport")}
-	for i := range gates {
-		rep.Findings = append(rep.Findings, reporters[i].findings...)
-		rep.NotChecked = append(rep.NotChecked, reporters[i].unchecked...)
+	return gate.Check(ctx, in, out)
+}
+
+// apply gives findings their severity, leaves out those of rules that are off, and
+// marks those that are allowed.
+func (p *policy) apply(findings []report.Finding) []report.Finding {
+	var out []report.Finding
+	for _, f := range findings {
+		if f.Severity = p.severity(f.Rule, f.Severity); f.Severity == config.Off {
+			continue
+		}
+		p.suppress(&f)
+		out = append(out, f)
 	}
-	slices.SortFunc(rep.Findings, report.Finding.Compare)
-	slices.SortFunc(rep.NotChecked, report.Unchecked.Compare)
-	return rep, nil
+	return out
+}
+
+// source fills in the line that a finding points at. Reports are kept and passed
+// around, so that the lines of Secrets stay out of them.
+func source(t *gitops.Tree, f *report.Finding) {
+	if f.Source == "" && f.Location.Line > 0 && t != nil && !inSecret(t, f.Location) {
+		f.Source = t.Line(f.Location.File, f.Location.Line)
+	}
+}
+
+// inSecret tells whether a place is, or may be, in the manifest of a Secret.
+func inSecret(t *gitops.Tree, at report.Location) bool {
+	data, err := t.ReadFile(at.File)
+	if err != nil || !bytes.Contains(data, []byte("Secret")) {
+		return false
+	}
+	if !gitops.IsYAML(at.File) {
+		return true
+	}
+	docs, err := t.Documents(at.File)
+	if err != nil {
+		return true
+	}
+	kind := ""
+	for _, d := range docs {
+		if d.Line <= at.Line || kind == "" {
+			kind = d.Kind
+		}
+	}
+	return kind == "Secret" || strings.HasSuffix(kind, "List")
+}
+
+// merge sorts items and makes one of those that differ in their clusters alone.
+// Items that are the same in one cluster stay as many as they are there.
+func merge[T any](items []T, compare func(a, b T) int, clusters func(*T) *[]string) []T {
+	slices.SortFunc(items, func(a, b T) int {
+		if c := compare(a, b); c != 0 {
+			return c
+		}
+		return slices.Compare(*clusters(&a), *clusters(&b))
+	})
+	out := []T{}
+	first := 0 // of the equal ones, in out
+	for i := range items {
+		if i == 0 || compare(items[i-1], items[i]) != 0 {
+			first = len(out)
+		}
+		names := *clusters(&items[i])
+		at := slices.IndexFunc(out[first:], func(o T) bool {
+			have := *clusters(&o)
+			return len(names) > 0 && len(have) > 0 && !slices.ContainsFunc(names, func(n string) bool { return slices.Contains(have, n) })
+		})
+		if at < 0 {
+			item := items[i]
+			list := slices.Clone(names)
+			slices.Sort(list)
+			*clusters(&item) = slices.Compact(list)
+			out = append(out, item)
+			continue
+		}
+		into := clusters(&out[first+at])
+		*into = append(*into, names...)
+		slices.Sort(*into)
+		*into = slices.Compact(*into)
+	}
+	return out
+}
+
+// seen counts what was rendered of a cluster.
+func seen(c *render.Cluster) report.ClusterSeen {
+	s := report.ClusterSeen{
+		Name: c.Name, Path: c.Path, Objects: len(c.Objects),
+		Kustomizations: len(c.Kustomizations), HelmReleases: len(c.Releases),
+	}
+	for _, k := range c.Kustomizations {
+		if k.Built {
+			s.Built++
+		}
+	}
+	for _, r := range c.Releases {
+		if r.Rendered {
+			s.Rendered++
+		}
+	}
+	for _, o := range c.Objects {
+		if _, ok := o.Pods(); ok {
+			s.Pods++
+		}
+		if o.CustomResource() {
+			s.CustomResources++
+		}
+	}
+	return s
+}
+
+// result counts what a gate came to.
+func result(rep *report.CheckReport, g *Gate) report.GateResult {
+	r := report.GateResult{Name: g.Name, Title: g.Title}
+	for _, f := range rep.Findings {
+		switch {
+		case f.Gate() != g.Name:
+		case f.Suppressed != nil:
+			r.Suppressed++
+		default:
+			r.Findings++
+			if f.Severity.AtLeast(rep.FailOn) {
+				r.Failing++
+			}
+		}
+	}
+	for _, u := range rep.NotChecked {
+		if u.Gate == g.Name {
+			r.NotChecked++
+		}
+	}
+	return r
 }

@@ -1,17 +1,22 @@
 package report
 
+import "cmp"
+
 // CheckReport is the result of `lumacore check`. It holds no time and no path of
 // the machine: the same repository gives the same bytes.
+//
+// Lists are never nil, so that its JSON form has no null.
 type CheckReport struct {
 	TypeMeta
-	KubeVersion string        `json:"kubeVersion"` // "1.36": the version that gates compare with
-	FailOn      Severity      `json:"failOn"`      // the least severity that makes the check fail
-	Clusters    []ClusterSeen `json:"clusters"`
-	Gates       []GateResult  `json:"gates"`
-	Findings    []Finding     `json:"findings"`   // sorted; the suppressed ones too
-	NotChecked  []Unchecked   `json:"notChecked"` // sorted
-	Placeholder []StandIn     `json:"placeholders"`
-	Rules       []Rule        `json:"-"` // of the gates that ran, sorted by id
+	KubeVersion  string        `json:"kubeVersion"` // "1.36": the version that gates compare with
+	FailOn       Severity      `json:"failOn"`      // the least severity that makes the check fail
+	Clusters     []ClusterSeen `json:"clusters"`
+	Gates        []GateResult  `json:"gates"`        // in the order in which they are shown
+	Off          []string      `json:"off"`          // rules that lumacore.yaml turns off, sorted
+	Findings     []Finding     `json:"findings"`     // sorted; the suppressed ones too
+	NotChecked   []Unchecked   `json:"notChecked"`   // sorted
+	Placeholders []Placeholder `json:"placeholders"` // sorted
+	Rules        []Rule        `json:"-"`            // of the gates that ran, sorted by id
 }
 
 // ClusterSeen says what was rendered of a cluster, so that a pass over nothing
@@ -20,6 +25,7 @@ type ClusterSeen struct {
 	Name            string `json:"name"`
 	Path            string `json:"path"`
 	Kustomizations  int    `json:"kustomizations"`
+	Built           int    `json:"kustomizationsBuilt"`
 	HelmReleases    int    `json:"helmReleases"`
 	Rendered        int    `json:"helmReleasesRendered"`
 	Objects         int    `json:"objects"`
@@ -30,28 +36,63 @@ type ClusterSeen struct {
 // GateResult is what one gate came to.
 type GateResult struct {
 	Name       string `json:"name"`
+	Title      string `json:"title"`
 	Findings   int    `json:"findings"`   // that count
 	Failing    int    `json:"failing"`    // that make the check fail
 	Suppressed int    `json:"suppressed"` // that do not count
 	NotChecked int    `json:"notChecked"`
 }
 
-// StandIn is a Secret that only the cluster has, which the render put a
-// placeholder for.
-type StandIn struct {
+// Placeholder is a Secret that only the cluster has, which the render put a
+// stand-in for.
+type Placeholder struct {
 	Secret   string   `json:"secret"` // "Secret app-beacon/registry-read"
 	From     string   `json:"from"`   // "OnePasswordItem app-beacon/registry-read"
-	Type     string   `json:"type"`
+	Type     string   `json:"type"`   // of the Secret; "" if it is not known
 	Clusters []string `json:"clusters"`
 	Location Location `json:"location"`
 }
 
-// Failed tells whether the check fails.
-func (r *CheckReport) Failed() bool {
+// Compare orders placeholders by Secret, origin and place.
+func (p Placeholder) Compare(o Placeholder) int {
+	return cmp.Or(cmp.Compare(p.Secret, o.Secret), cmp.Compare(p.From, o.From),
+		p.Location.Compare(o.Location), cmp.Compare(p.Type, o.Type))
+}
+
+// Objects is the number of objects of all clusters.
+func (r *CheckReport) Objects() int {
+	n := 0
+	for _, c := range r.Clusters {
+		n += c.Objects
+	}
+	return n
+}
+
+// Failing is the number of findings that make the check fail.
+func (r *CheckReport) Failing() int {
+	n := 0
 	for _, g := range r.Gates {
-		if g.Failing > 0 {
-			return true
+		n += g.Failing
+	}
+	return n
+}
+
+// Failed tells whether the check fails: because of a finding, or because there was
+// nothing to look at.
+func (r *CheckReport) Failed() bool { return r.Failing() > 0 || r.Objects() == 0 }
+
+// place is where a finding is shown in formats in which each needs a file and a
+// line: at its own place, else in the folder of its first cluster, else in
+// lumacore.yaml.
+func (r *CheckReport) place(l Location, clusters []string) Location {
+	if l.File == "" {
+		l = Location{File: "lumacore.yaml"}
+		for _, c := range r.Clusters {
+			if len(clusters) > 0 && c.Name == clusters[0] && c.Path != "" && c.Path != "." {
+				l.File = c.Path
+			}
 		}
 	}
-	return false
+	l.Line = max(l.Line, 1)
+	return l
 }

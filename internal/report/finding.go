@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -82,7 +83,9 @@ type Finding struct {
 	Message  string   `json:"message"` // what is wrong and why, with the values at hand
 	Fix      string   `json:"fix"`     // what to do about this one
 	Location Location `json:"location"`
-	Source   string   `json:"source,omitempty"` // the line at Location, trimmed
+	// Source is the line at Location, trimmed. A gate whose findings point at what
+	// must not be shown sets it to something else; it stays empty for Secrets.
+	Source string `json:"source,omitempty"`
 
 	Object        string   `json:"object,omitempty"`        // "Deployment app-beacon/beacon"
 	Clusters      []string `json:"clusters,omitempty"`      // the clusters in which it was found, sorted
@@ -92,7 +95,7 @@ type Finding struct {
 	Environment   string   `json:"environment,omitempty"`
 
 	Suppressed *Suppression `json:"suppressed,omitempty"` // why it does not count
-	// Fingerprint stays the same when lines move: rule, file, object and message.
+	// Fingerprint stays the same when lines move; see [SetFingerprints].
 	Fingerprint string `json:"fingerprint"`
 }
 
@@ -106,20 +109,63 @@ type Suppression struct {
 // Gate returns the name of the gate that made the finding.
 func (f Finding) Gate() string { return Rule{ID: f.Rule}.Gate() }
 
-// Compare orders findings by place, then rule, object and message.
+// Compare orders findings by place, then rule, object and message, then by all
+// else but clusters and fingerprint.
 func (f Finding) Compare(o Finding) int {
 	return cmp.Or(f.Location.Compare(o.Location), cmp.Compare(f.Rule, o.Rule),
 		cmp.Compare(f.Object, o.Object), cmp.Compare(f.Message, o.Message),
-		cmp.Compare(f.Kustomization, o.Kustomization), cmp.Compare(f.HelmRelease, o.HelmRelease))
+		cmp.Compare(f.Kustomization, o.Kustomization), cmp.Compare(f.HelmRelease, o.HelmRelease),
+		cmp.Compare(f.Template, o.Template), cmp.Compare(f.Environment, o.Environment),
+		cmp.Compare(f.Severity, o.Severity), cmp.Compare(f.Fix, o.Fix), cmp.Compare(f.Source, o.Source),
+		f.Suppressed.compare(o.Suppressed))
 }
 
-// SetFingerprint computes the fingerprint from the other fields.
-func (f *Finding) SetFingerprint() {
-	h := sha256.New()
-	for _, s := range []string{f.Rule, f.Location.File, f.Object, f.Kustomization, f.HelmRelease, f.Template, f.Message} {
-		fmt.Fprintf(h, "%d:%s", len(s), s)
+func (s *Suppression) compare(o *Suppression) int {
+	switch {
+	case s == nil && o == nil:
+		return 0
+	case s == nil:
+		return -1
+	case o == nil:
+		return 1
 	}
-	f.Fingerprint = hex.EncodeToString(h.Sum(nil))[:32]
+	return cmp.Or(cmp.Compare(s.By, o.By), cmp.Compare(s.Reason, o.Reason), cmp.Compare(s.Expires, o.Expires))
+}
+
+// identity is what two findings share that differ in their line at most.
+func (f *Finding) identity() string {
+	return join(f.Rule, f.Location.File, f.Object, f.Kustomization, f.HelmRelease, f.Template, f.Message)
+}
+
+// SetFingerprints computes the fingerprints of sorted findings: of rule, file,
+// object, origin and message, and not of the line, so that they stay the same when
+// lines move. Findings that are equal in all of these are counted.
+func SetFingerprints(findings []Finding) {
+	seen := map[string]int{}
+	for i := range findings {
+		id := findings[i].identity()
+		if n := seen[id]; n > 0 {
+			findings[i].Fingerprint = fingerprint(id, strconv.Itoa(n))
+		} else {
+			findings[i].Fingerprint = fingerprint(id)
+		}
+		seen[id]++
+	}
+}
+
+// fingerprint is a short name of the parts together.
+func fingerprint(parts ...string) string {
+	sum := sha256.Sum256([]byte(join(parts...)))
+	return hex.EncodeToString(sum[:16])
+}
+
+// join joins parts so that no other parts give the same text.
+func join(parts ...string) string {
+	var b strings.Builder
+	for _, p := range parts {
+		fmt.Fprintf(&b, "%d:%s", len(p), p)
+	}
+	return b.String()
 }
 
 // Unchecked is something that a gate could not look at. It is part of every
@@ -136,5 +182,5 @@ type Unchecked struct {
 // Compare orders what was not checked by gate, place and subject.
 func (u Unchecked) Compare(o Unchecked) int {
 	return cmp.Or(cmp.Compare(u.Gate, o.Gate), u.Location.Compare(o.Location),
-		cmp.Compare(u.Subject, o.Subject), cmp.Compare(u.Reason, o.Reason))
+		cmp.Compare(u.Subject, o.Subject), cmp.Compare(u.Reason, o.Reason), cmp.Compare(u.Next, o.Next))
 }

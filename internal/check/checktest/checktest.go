@@ -25,8 +25,9 @@ var Now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 // is YAML, which becomes the one file cluster/objects.yaml, or several files in
 // txtar form; a lumacore.yaml among them configures the gate. Unless that names
 // clusters, the folder cluster is the only one: all YAML in it is applied by an
-// implied Kustomization flux-system/flux-system.
-func Run(t testing.TB, gate *check.Gate, repository string) *report.CheckReport {
+// implied Kustomization flux-system/flux-system. Gates beside it run too; findings of
+// others, which are those of check.ConfigGate, are left out.
+func Run(t testing.TB, gate *check.Gate, repository string, beside ...*check.Gate) *report.CheckReport {
 	t.Helper()
 	files := map[string][]byte{}
 	archive := txtar.Parse([]byte(repository))
@@ -52,10 +53,14 @@ func Run(t testing.TB, gate *check.Gate, repository string) *report.CheckReport 
 		t.Fatal(err)
 	}
 	in := &check.Input{Tree: tree, Render: res, Config: cfg, KubeVersion: utilversion.MustParse("1.36.0"), Now: Now}
-	rep, err := check.Run(t.Context(), []*check.Gate{gate}, in)
+	gates := append([]*check.Gate{gate}, beside...)
+	rep, err := check.Run(t.Context(), gates, in)
 	if err != nil {
 		t.Fatal(err)
 	}
+	rep.Findings = slices.DeleteFunc(rep.Findings, func(f report.Finding) bool {
+		return !slices.ContainsFunc(gates, func(g *check.Gate) bool { return g.Name == f.Gate() })
+	})
 	return rep
 }
 
@@ -72,15 +77,19 @@ func Lines(r *report.CheckReport) []string {
 }
 
 // Examples runs the examples of a gate's rules: the bad one must break its rule,
-// the good one must break none of the gate's.
-func Examples(t *testing.T, gate *check.Gate) {
+// the good one must break none of the gate's. Gates beside it run too.
+func Examples(t *testing.T, gate *check.Gate, beside ...*check.Gate) {
 	for _, rule := range gate.Rules {
 		t.Run(strings.TrimPrefix(rule.ID, gate.Name+"/"), func(t *testing.T) {
-			if bad := Run(t, gate, rule.Bad); !slices.ContainsFunc(bad.Findings, func(f report.Finding) bool { return f.Rule == rule.ID && f.Suppressed == nil }) {
+			t.Parallel()
+			bad := Run(t, gate, rule.Bad, beside...)
+			if !slices.ContainsFunc(bad.Findings, func(f report.Finding) bool { return f.Rule == rule.ID && f.Suppressed == nil }) {
 				t.Errorf("the bad example does not break the rule; findings: %q", Lines(bad))
 			}
-			if good := Lines(Run(t, gate, rule.Good)); len(good) > 0 {
-				t.Errorf("the good example breaks rules: %q", good)
+			good := Run(t, gate, rule.Good, beside...)
+			good.Findings = slices.DeleteFunc(good.Findings, func(f report.Finding) bool { return f.Gate() != gate.Name })
+			if lines := Lines(good); len(lines) > 0 {
+				t.Errorf("the good example breaks rules: %q", lines)
 			}
 		})
 	}

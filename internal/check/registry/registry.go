@@ -4,4 +4,6 @@ package registry
 import "lumacore.dev/lumacore/internal/check"
 
 // Gates are all gates, in the order in which they are shown.
-var Gates = []*check.Gate{}
+var Gates = []*check.Gate{
+	check.ConfigGate,
+}
