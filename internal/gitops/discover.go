@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -122,7 +124,7 @@ func (d *discovery) scan() {
 		}
 		docs, _ := d.tree.Documents(name)
 		for _, doc := range docs {
-			if doc.Is(GroupKustomize, "Kustomization") && doc.Name != "" && hasField(doc, "spec", "path") {
+			if doc.Is(GroupKustomize, "Kustomization") && doc.Name != "" && isText(doc, "spec", "path") {
 				d.kustomizations = append(d.kustomizations, doc)
 			} else if instance {
 				d.others = append(d.others, doc)
@@ -131,9 +133,9 @@ func (d *discovery) scan() {
 	}
 }
 
-func hasField(d *Document, fields ...any) bool {
+func isText(d *Document, fields ...any) bool {
 	_, v := d.Find(fields...)
-	return v != nil
+	return v != nil && v.Kind == yaml.ScalarNode
 }
 
 // sync takes a Kustomization that applies the folder it stands in.

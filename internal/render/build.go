@@ -209,7 +209,7 @@ func (b *builds) kustomize(f *folder, data []byte, reached []*gitops.Folder) (re
 	alone := slices.ContainsFunc(reached, func(f *gitops.Folder) bool { return f.Global })
 	m, err := build(fsys, path.Join(mount, f.dir), alone)
 	if err != nil {
-		return nil, errors.New(plain(err.Error()))
+		return nil, &buildError{plain(err.Error()), mentioned(b.tree, f.dir, err.Error())}
 	}
 	return m, nil
 }
@@ -241,14 +241,22 @@ func plain(msg string) string {
 	return strings.TrimSpace(strings.Join(strings.Fields(msg), " "))
 }
 
-var wrappers = regexp.MustCompile(`accumulating (resources|components)( from '[^']*')?: |accumulation err='|recursed accumulation of path '[^']*': |accumulateDirectory: "`)
+var wrappers = regexp.MustCompile(`accumulating (resources|components)( from '[^']*')?: |accumulation err='|recursed accumulation of path '[^']*': |accumulateDirectory: "|': must build at directory: '[^']*': file is not directory|read [^ ]*: is a folder': |open [^ ]*: file does not exist': `)
 
-// mentioned returns the last file of the tree that a message names.
-func mentioned(t *gitops.Tree, msg string) string {
+// buildError is what kustomize said, and the file that it meant, if it said so.
+type buildError struct{ text, file string }
+
+func (e *buildError) Error() string { return e.text }
+
+// mentioned returns the last file of the tree that a message names, as kustomize
+// does: with its whole path, or relative to the folder that is built.
+func mentioned(t *gitops.Tree, dir, msg string) string {
 	found := ""
 	for _, w := range strings.FieldsFunc(msg, func(r rune) bool { return strings.ContainsRune(" '\":,;()[]{}", r) }) {
-		if t.IsFile(path.Clean(w)) {
-			found = path.Clean(w)
+		for _, p := range []string{strings.TrimPrefix(path.Clean(w), mount+"/"), path.Join(dir, w)} {
+			if t.IsFile(p) {
+				found = p
+			}
 		}
 	}
 	return found

@@ -72,6 +72,11 @@ func kustomization(t *gitops.Tree, dir string, spec *kustomizev1.KustomizationSp
 		if err := yaml.Unmarshal(raw, &kus); err != nil {
 			return file, kus, fmt.Errorf("is no kustomization: %s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error unmarshaling JSON: "), "error converting YAML to JSON: "))
 		}
+		if len(kus.Resources) == 0 {
+			// Flux's own way around "kustomization.yaml is empty". The annotation stays
+			// on what generators and components make.
+			kus.BuildMetadata = []string{types.OriginAnnotations}
+		}
 	} else {
 		file = path.Join(dir, gitops.KustomizationFiles[0])
 		kus.Resources = t.Manifests(dir)

@@ -155,14 +155,32 @@ func (r *renderer) variables(p *pending) *variables {
 			}
 		case ref.Optional:
 		default:
+			why := "nothing in the repository makes"
+			if p.makes(key) {
+				why = "this Kustomization itself makes: it waits for itself"
+			}
 			r.problem(Problem{
 				Kind: ProblemVariables, Object: p.Object.Key(), Kustomization: p.Name(),
 				Location: p.Object.Locate("spec", "postBuild", "substituteFrom", i),
-				Message:  fmt.Sprintf("substituteFrom names %s, which nothing in the repository makes", key),
+				Message:  fmt.Sprintf("substituteFrom names %s, which %s", key, why),
 			})
 			v.any = key.String() + ", which is missing"
 		}
 	}
 	v.inline(pb)
 	return v
+}
+
+// makes tells whether what was built is, or makes, the object of a key.
+func (p *pending) makes(key Key) bool {
+	for _, raw := range p.raws {
+		o := &Object{Unstructured: &unstructured.Unstructured{}}
+		if o.UnmarshalJSON(raw.json) != nil {
+			continue
+		}
+		if ph, ok := placeholder(o); o.Key() == key || ok && ph.Secret == key {
+			return true
+		}
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -267,8 +268,9 @@ func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool)
 		if f := r.tree.Folder(dir).File; f != "" {
 			at = report.Location{File: f, Line: 1}
 		}
-		if f := mentioned(r.tree, err.Error()); f != "" {
-			at = report.Location{File: f, Line: 1}
+		var berr *buildError
+		if errors.As(err, &berr) && berr.file != "" {
+			at = report.Location{File: berr.file, Line: 1}
 		}
 		fail(ProblemBuild, at, "%s", err)
 		return nil, false
