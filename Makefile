@@ -10,14 +10,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# Modules with Go code of ours. lab/, lab/crds/ and tools/ only pin versions.
+# Modules with Go code of ours besides this one and bench/. lab/, lab/crds/ and
+# tools/ only pin versions.
 BEACON := examples/beacon
 
 # Packages that start goroutines of their own and are quick to compile for the
 # race detector, which shares nothing with other builds.
 RACE_PACKAGES := ./internal/lab/supervisor/... ./internal/lab/gitserver/... ./internal/report/...
 
-# One group of benchmarks instead of all: make bench ONLY=lab
+# One group of benchmarks instead of all: make bench ONLY=check
 ONLY ?=
 
 # Time limit and further arguments of the end-to-end tests:
@@ -94,10 +95,9 @@ lint-release: bin/tools/goreleaser
 ##@ Measure
 
 .PHONY: bench
-bench: build ## Measure everything into build/bench.json; one group: make bench ONLY=lab
-	bin/lumacore lab build
-	@mkdir -p build
-	go run ./test/bench --only "$(ONLY)" --out build/bench.json
+bench: build ## Measure everything into build/bench.json; one group: make bench ONLY=check
+	go -C bench build -o ../build/bench/ .
+	build/bench/bench --only "$(ONLY)"
 
 ##@ Make
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the Go code of both modules: format (gofumpt), go vet, staticcheck, and that
+# Checks the Go code of all modules: format (gofumpt), go vet, staticcheck, and that
 # go.mod and go.sum are what go mod tidy makes of them. All findings are shown, not
 # only those of the first check. Code behind the build tag e2e is checked too.
 set -euo pipefail
@@ -13,7 +13,7 @@ if [ -n "$files" ]; then
   failed=true
 fi
 
-for module in . examples/beacon; do
+for module in . examples/beacon bench; do
   echo "go vet, staticcheck: $module"
   go -C "$module" vet -tags=e2e ./... || failed=true
   (cd "$module" && "$tools/staticcheck" -tags=e2e ./...) || failed=true
@@ -28,7 +28,7 @@ for module in . examples/beacon tools; do
     failed=true
   fi
 done
-echo 'not run: tidy of lab/ and lab/crds/ (no code imports what they pin) and of tools/release (it would fetch several hundred modules)'
+echo 'not run: tidy of lab/ and lab/crds/ (no code imports what they pin) and of bench/ and tools/release (it would fetch several hundred modules)'
 
 if $failed; then
   exit 1

@@ -242,13 +242,19 @@ func execute(name string, data any) ([]txtar.File, error) {
 // digest returns the digest of an image that nobody ever built.
 func digest(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
 
-// Folders returns the folders that Flux Kustomizations of a plain repository
-// apply, sorted: what `kustomize build` is run on.
+// Folders returns the folders that the Flux Kustomizations of a repository without
+// defects apply, sorted: those to run `kustomize build` on.
 func (r *Repository) Folders() []string {
-	dirs := []string{"clusters/" + Cluster, "infrastructure/crds", "infrastructure/configs"}
+	dirs := []string{"clusters/" + Cluster}
 	for name := range r.Files {
-		if dir, ok := strings.CutSuffix(name, "/overlays/prod/kustomization.yaml"); ok {
-			dirs = append(dirs, dir+"/overlays/prod")
+		dir, ok := strings.CutSuffix(name, "/kustomization.yaml")
+		if !ok {
+			continue
+		}
+		switch parts := strings.Split(dir, "/"); {
+		case parts[0] == "infrastructure" && len(parts) == 2,
+			parts[0] == "apps" && (len(parts) == 2 || parts[2] == "overlays"):
+			dirs = append(dirs, dir)
 		}
 	}
 	slices.Sort(dirs)

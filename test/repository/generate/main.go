@@ -29,7 +29,7 @@ func run() error {
 	flag.BoolVar(&o.Defects, "defects", false, "add one app for each kind of mistake")
 	flag.BoolVar(&o.Plain, "plain", false, "only kustomizations: no HelmReleases, no variables")
 	truth := flag.String("truth", "", "`file` to write the list of mistakes to, as JSON")
-	folders := flag.String("folders", "", "`file` to write the folders of a plain repository to, one per line")
+	folders := flag.String("folders", "", "`file` to write the folders that Flux applies to, one per line")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		return errors.New("name one folder to write to")
