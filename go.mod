@@ -79,6 +79,7 @@ require (
 
 require (
 	github.com/fluxcd/helm-controller/api v1.6.0
+	github.com/fluxcd/pkg/chartutil v1.27.2
 	github.com/fluxcd/pkg/envsubst v1.7.1
 	github.com/fluxcd/pkg/kustomize v1.35.6
 	github.com/fluxcd/pkg/sourceignore v0.18.0
@@ -90,6 +91,8 @@ require (
 	sigs.k8s.io/kustomize/api v0.21.1
 	sigs.k8s.io/kustomize/kyaml v0.21.1
 )
+
+
 
 require (
 	cel.dev/expr v0.25.2 // indirect

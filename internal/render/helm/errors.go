@@ -1,0 +1,124 @@
+package helm
+
+import (
+	"fmt"
+	"strings"
+
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// SpecError says that the HelmRelease itself makes no sense.
+type SpecError struct{ Reason string }
+
+func (e *SpecError) Error() string { return e.Reason }
+
+// SourceError says that the source of a chart is missing, or does not have the
+// chart: Flux will not find it either.
+type SourceError struct {
+	Source string // "HelmRepository flux-system/podinfo"
+	Reason string
+	Next   string // what to do about it; may be empty
+}
+
+func (e *SourceError) Error() string { return e.Source + ": " + e.Reason }
+
+// ValuesError says that a reference in valuesFrom leads nowhere, or to what are no
+// values.
+type ValuesError struct {
+	Index  int    // in valuesFrom
+	Ref    string // "ConfigMap apps/podinfo-values"
+	Reason string
+}
+
+func (e *ValuesError) Error() string {
+	return fmt.Sprintf("valuesFrom[%d], %s: %s", e.Index, e.Ref, e.Reason)
+}
+
+// ChartError says that a chart does not load or does not template.
+type ChartError struct {
+	Chart   string // "podinfo 6.7.1"
+	Message string
+	// At is the place in the chart: "podinfo/templates/deployment.yaml", with the
+	// line if there is one. Empty for what has no place.
+	At report.Location
+}
+
+func (e *ChartError) Error() string {
+	if e.At.File == "" {
+		return fmt.Sprintf("chart %s: %s", e.Chart, e.Message)
+	}
+	return fmt.Sprintf("chart %s: %s: %s", e.Chart, e.At, e.Message)
+}
+
+// templateError finds the place and the reason in an error of Helm's engine, whose
+// texts have these forms:
+//
+//	parse error at (podinfo/templates/x.yaml:3): function "foo" not defined
+//	execution error at (podinfo/templates/x.yaml:3:4): a value is required
+//	podinfo/templates/x.yaml:3:4
+//	  executing "podinfo/templates/x.yaml" at <include "y" .>:
+//	    error calling include:
+//	podinfo/templates/_helpers.tpl:7:10
+//	  executing "y" at <.Values.a.b>:
+//	    nil pointer evaluating interface {}.b
+//
+// Of a chain, the last part says what is wrong, and the first where it was used.
+func templateError(chart string, err error) *ChartError {
+	text := strings.TrimSpace(err.Error())
+	e := &ChartError{Chart: chart, Message: text}
+	for _, form := range []string{"parse error at (", "execution error at ("} {
+		if rest, ok := strings.CutPrefix(text, form); ok {
+			if at, why, ok := strings.Cut(rest, "): "); ok {
+				e.At, e.Message = place(at), strings.TrimSpace(why)
+				return e
+			}
+		}
+	}
+	var first, last report.Location
+	var where, why string
+	for line := range strings.Lines(text) {
+		content := strings.TrimSpace(line)
+		switch indent := len(line) - len(strings.TrimLeft(line, " ")); {
+		case content == "":
+		case indent == 0:
+			at := place(content)
+			if at.Line == 0 {
+				return e // none of the forms: the text as it stands
+			}
+			if first.File == "" {
+				first = at
+			}
+			last, where, why = at, "", ""
+		case strings.HasPrefix(content, "executing ") && why == "":
+			if _, at, ok := strings.Cut(content, " at <"); ok {
+				where = strings.TrimSuffix(at, ">:")
+			}
+		default:
+			why = strings.TrimSpace(why + " " + content)
+		}
+	}
+	if last.File == "" || why == "" {
+		return e
+	}
+	e.At, e.Message = last, why
+	if where != "" {
+		e.Message = fmt.Sprintf("%s (in %s)", why, where)
+	}
+	if first != last {
+		e.Message += ", used by " + first.String()
+	}
+	return e
+}
+
+// place reads "file:line:column" or "file:line".
+func place(s string) report.Location {
+	parts := strings.Split(s, ":")
+	if len(parts) < 2 || strings.Contains(parts[0], " ") {
+		return report.Location{File: s}
+	}
+	l := report.Location{File: parts[0]}
+	if _, err := fmt.Sscanf(parts[1], "%d", &l.Line); err != nil {
+		return report.Location{File: s}
+	}
+	return l
+}
