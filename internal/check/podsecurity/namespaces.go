@@ -64,8 +64,8 @@ func namespacesOf(c *render.Cluster, out *check.Reporter) map[string]*namespace 
 	declared := map[string]bool{}
 	for _, o := range c.Of("", "Namespace") {
 		labels := readLabels(c, o, out)
-		if declared[o.GetName()] {
-			continue // two owners: gate ownership reports it
+		if o.GetName() == "" || declared[o.GetName()] {
+			continue // no name, or two owners: other gates report them
 		}
 		declared[o.GetName()] = true
 		space := &namespace{name: o.GetName(), object: o}
