@@ -165,6 +165,7 @@ const (
 	ProblemSource    ProblemKind = "source-missing"     // sourceRef, chartRef name what is not there
 	ProblemValues    ProblemKind = "values-missing"     // valuesFrom names what is not there
 	ProblemChart     ProblemKind = "chart-failed"       // the chart does not template
+	ProblemNoChart   ProblemKind = "chart-missing"      // the chart cannot be had, and it was required
 )
 
 // Get returns the object of a key; nil if the cluster has none. When two

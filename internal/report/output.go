@@ -27,7 +27,8 @@ type TypeMeta struct {
 // Meta returns the head of a document of the given kind.
 func Meta(kind string) TypeMeta { return TypeMeta{APIVersion: APIVersion, Kind: kind} }
 
-// Document is the result of a verb. Its JSON form is its encoding/json form.
+// Document is the result of a verb. Its JSON form is its encoding/json form. For
+// another format it has a method of that name, see [Format].
 type Document interface {
 	// Text writes the document for a person. s tells whether colour is
 	// welcome; w is where to write.
@@ -37,10 +38,15 @@ type Document interface {
 // Format is a way to write a document.
 type Format string
 
-// The formats.
+// The formats. A verb declares the ones that its document has a method for.
 const (
-	Text Format = "text"
-	JSON Format = "json"
+	Text        Format = "text"
+	JSON        Format = "json"
+	SARIF       Format = "sarif"       // SARIF(io.Writer) error
+	JUnit       Format = "junit"       // JUnit(io.Writer) error
+	CodeQuality Format = "codequality" // CodeQuality(io.Writer) error
+	YAML        Format = "yaml"        // YAML(io.Writer) error
+	List        Format = "list"        // List(io.Writer) error
 )
 
 // Outputs are the formats that were asked for with -o, and the files that were
@@ -136,16 +142,41 @@ func (o *Outputs) Write(s *Streams, doc Document) error {
 
 func encode(s *Streams, w io.Writer, f Format, doc Document, stdout bool) error {
 	switch f {
-	case JSON:
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(doc)
-	default:
+	case Text:
 		plain := *s
 		plain.Color = s.Color && stdout && s.OutTTY
 		return doc.Text(&plain, w)
+	case JSON:
+		return writeJSON(w, doc)
+	case SARIF:
+		if d, ok := doc.(interface{ SARIF(io.Writer) error }); ok {
+			return d.SARIF(w)
+		}
+	case JUnit:
+		if d, ok := doc.(interface{ JUnit(io.Writer) error }); ok {
+			return d.JUnit(w)
+		}
+	case CodeQuality:
+		if d, ok := doc.(interface{ CodeQuality(io.Writer) error }); ok {
+			return d.CodeQuality(w)
+		}
+	case YAML:
+		if d, ok := doc.(interface{ YAML(io.Writer) error }); ok {
+			return d.YAML(w)
+		}
+	case List:
+		if d, ok := doc.(interface{ List(io.Writer) error }); ok {
+			return d.List(w)
+		}
 	}
+	return fmt.Errorf("%T has no form %s", doc, f)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // WriteFile writes data to path so that a reader sees the old content or the

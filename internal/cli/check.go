@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/check/registry"
+	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+func newCheck(s *report.Streams) *cobra.Command {
+	f := &repositoryFlags{streams: s}
+	var out report.Outputs
+	var gates []string
+	var severity, failOn string
+	cmd := &cobra.Command{
+		Use:   "check [PATH]",
+		Short: "Render a Flux repository and run all gates over it",
+		Long: `Check works on any Flux repository, without a cluster:
+
+  1. finds its clusters: what flux bootstrap wrote, a FluxInstance, or the folders
+     with Flux Kustomizations that nothing else applies;
+  2. renders them as Flux would: every Kustomization built and its variables
+     substituted, every HelmRelease templated, each object with its file and line;
+  3. runs the gates over the one render and reports what they find.
+
+What could not be looked at (a chart that is not to be had, a secret that only the
+cluster has) is named as not checked; it never counts as a pass.
+
+PATH is the folder that Flux reads from: by default the nearest one upwards with a
+lumacore.yaml, else the root of the Git work tree. Nothing in it is changed.
+
+EXIT STATUS
+  0  nothing was found that fails the check
+  1  findings
+  2  wrong use, or an internal error`,
+		Example: `  # all gates over the repository that this folder belongs to
+  lumacore check
+
+  # for GitLab: one run, two reports and the text in the job's log
+  lumacore check -o codequality --output-file gl-code-quality.json -o junit --output-file junit.xml -o text
+
+  # one gate, without network
+  lumacore check --gate schema --offline ./fleet
+
+  # what a rule means and how to mend or suppress it
+  lumacore explain images/no-digest`,
+		Args: pathArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.Validate(); err != nil {
+				return err
+			}
+			run, err := chosenGates(gates)
+			if err != nil {
+				return err
+			}
+			in := &check.Input{Now: time.Now(), Known: registry.Gates}
+			if failOn != "" {
+				if in.FailOn, err = report.ParseSeverity(failOn); err != nil {
+					return report.Misuse("", "--fail-on: %w", err)
+				}
+			}
+			least := report.Info
+			if severity != "" {
+				if least, err = report.ParseSeverity(severity); err != nil {
+					return report.Misuse("", "--severity: %w", err)
+				}
+			}
+			repo, err := f.open(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			defer repo.tree.Close()
+			in.Tree, in.Render, in.Config, in.KubeVersion = repo.tree, repo.result, repo.config, repo.kube
+			rep, err := check.Run(cmd.Context(), run, in)
+			if err != nil {
+				return err
+			}
+			rep.Findings = slices.DeleteFunc(rep.Findings, func(f report.Finding) bool { return !f.Severity.AtLeast(least) })
+			if err := out.Write(s, rep); err != nil {
+				return err
+			}
+			switch n := rep.Failing(); {
+			case rep.Objects() == 0:
+				return report.Refuse("name the folder that Flux reads, or declare clusters in "+config.File, "nothing was checked: the repository renders to no object")
+			case n > 0:
+				return report.Refuse("lumacore explain RULE", "%d findings fail the check", n)
+			}
+			return nil
+		},
+	}
+	f.add(cmd.Flags())
+	out.AddFlags(cmd.Flags(), report.Text, report.JSON, report.SARIF, report.JUnit, report.CodeQuality)
+	cmd.Flags().StringArrayVar(&gates, "gate", nil, "only this `gate`: "+strings.Join(gateNames(), "|")+"; may be repeated (default all)")
+	cmd.Flags().StringVar(&severity, "severity", "", "show findings of this `severity` or above: error|warning|info (default info)")
+	cmd.Flags().StringVar(&failOn, "fail-on", "", "the least `severity` that fails the check: error|warning|info (default check.failOn of lumacore.yaml, else error)")
+	cmd.Flags().BoolVar(&f.requireCharts, "require-charts", false, "a chart that cannot be had is an error, and not only named as not checked")
+	return cmd
+}
+
+func gateNames() []string {
+	var names []string
+	for _, g := range registry.Gates {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// chosenGates returns the gates that were asked for, in their own order.
+func chosenGates(names []string) ([]*check.Gate, error) {
+	for _, name := range names {
+		if !slices.Contains(gateNames(), name) {
+			next := "use one of " + strings.Join(gateNames(), ", ")
+			return nil, report.Misuse(next, "--gate: there is no gate %q", name)
+		}
+	}
+	if len(names) == 0 {
+		return registry.Gates, nil
+	}
+	var out []*check.Gate
+	for _, g := range registry.Gates {
+		if slices.Contains(names, g.Name) {
+			out = append(out, g)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"lumacore.dev/lumacore/internal/chart"
+	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render"
+	"lumacore.dev/lumacore/internal/report"
+	"lumacore.dev/lumacore/internal/schemas"
+)
+
+// defaultKubeVersion is what a repository is checked for when nothing says
+// otherwise: the version of the blueprint.
+const defaultKubeVersion = "1.36"
+
+// repositoryFlags are what all verbs that render a repository share.
+type repositoryFlags struct {
+	streams       *report.Streams
+	clusters      []string
+	kubeVersion   string
+	offline       bool
+	remoteBases   bool
+	requireCharts bool
+}
+
+func (f *repositoryFlags) add(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&f.clusters, "cluster", nil, "only this `cluster`, by name; may be repeated (default all)")
+	fs.StringVar(&f.kubeVersion, "kube-version", "", "Kubernetes `version` of the clusters (default check.kubeVersion of lumacore.yaml, else "+defaultKubeVersion+")")
+	fs.BoolVar(&f.offline, "offline", false, "fetch nothing: use charts from the cache alone")
+	fs.BoolVar(&f.remoteBases, "allow-remote-bases", false, "let kustomize fetch bases from URLs and other repositories")
+}
+
+// repository is a repository that was rendered.
+type repository struct {
+	tree   *gitops.Tree
+	config *config.Config
+	kube   *utilversion.Version
+	result *render.Result
+}
+
+// root returns the folder of the repository: the argument, or, from the current
+// folder upwards, the first one with a lumacore.yaml, else the Git work tree's.
+func root(ctx context.Context, args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for up := dir; ; up = filepath.Dir(up) {
+		if _, err := os.Stat(filepath.Join(up, config.File)); err == nil {
+			return up, nil
+		}
+		if up == filepath.Dir(up) {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output(); err == nil {
+		return strings.TrimSuffix(string(out), "\n"), nil
+	}
+	return dir, nil
+}
+
+// open reads and renders the repository that the arguments name.
+func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository, error) {
+	dir, err := root(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := gitops.Open(ctx, dir)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, report.Misuse("name the folder of a Flux repository", "%w", err)
+	}
+	defer func() {
+		if err != nil {
+			tree.Close()
+		}
+	}()
+	r := &repository{tree: tree}
+	if r.config, err = config.Load(tree); err != nil {
+		return nil, err
+	}
+	if r.kube, err = f.version(r.config); err != nil {
+		return nil, err
+	}
+	clusters, err := gitops.Discover(tree, r.config.Clusters)
+	if err != nil {
+		return nil, err
+	}
+	if clusters, err = f.chosen(clusters); err != nil {
+		return nil, err
+	}
+	store, err := chart.NewStore(chart.Options{Offline: f.offline})
+	if err != nil {
+		return nil, err
+	}
+	progress, done := f.progress()
+	defer done()
+	r.result, err = render.Render(ctx, tree, clusters, render.Options{
+		KubeVersion:      r.kube.String(),
+		EnvironmentLabel: r.config.EnvironmentLabel,
+		AllowRemoteBases: f.remoteBases,
+		Charts:           store,
+		RequireCharts:    f.requireCharts,
+		Remotes:          gitops.Remotes(ctx, dir),
+		Progress:         progress,
+	})
+	return r, err
+}
+
+// version returns the version of Kubernetes to render and check for.
+func (f *repositoryFlags) version(c *config.Config) (*utilversion.Version, error) {
+	text, from := f.kubeVersion, "--kube-version"
+	if text == "" {
+		text, from = c.Check.KubeVersion, "check.kubeVersion in "+config.File
+	}
+	if text == "" {
+		text = defaultKubeVersion
+	}
+	v, err := utilversion.ParseGeneric(text)
+	known := schemas.Versions()
+	if err != nil {
+		return nil, report.Misuse("use one of "+strings.Join(known, ", "), "%s: %q is no version", from, text)
+	}
+	if _, same := schemas.Nearest(v); !same {
+		return nil, report.Misuse("use one of "+strings.Join(known, ", "), "%s: the API of Kubernetes %s is not known", from, text)
+	}
+	return v, nil
+}
+
+// chosen keeps the clusters that were asked for.
+func (f *repositoryFlags) chosen(all []gitops.Cluster) ([]gitops.Cluster, error) {
+	if len(f.clusters) == 0 {
+		return all, nil
+	}
+	var names []string
+	for _, c := range all {
+		names = append(names, c.Name)
+	}
+	for _, name := range f.clusters {
+		if !slices.Contains(names, name) {
+			next := "the repository has no cluster"
+			if len(names) > 0 {
+				next = "use one of " + strings.Join(names, ", ")
+			}
+			return nil, report.Misuse(next, "--cluster: there is no cluster %q", name)
+		}
+	}
+	return slices.DeleteFunc(all, func(c gitops.Cluster) bool { return !slices.Contains(f.clusters, c.Name) }), nil
+}
+
+// progress shows how far rendering is when it takes longer than a moment.
+func (f *repositoryFlags) progress() (step func(done, known int), end func()) {
+	const moment = 2 * time.Second
+	begin := time.Now()
+	var steps *report.Steps
+	state := ""
+	return func(done, known int) {
+			if steps == nil && time.Since(begin) < moment {
+				return
+			}
+			if steps == nil {
+				steps = f.streams.Steps("render")
+			}
+			state = fmt.Sprintf("%d of %d", done, known)
+			if f.streams.ErrTTY {
+				steps.Set("render", state)
+			}
+		}, func() {
+			if steps != nil {
+				steps.End("render", state)
+				steps.Close()
+			}
+		}
+}
+
+// pathArg wants no argument or one folder.
+func pathArg(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return report.Misuse(cmd.CommandPath()+" --help", "%s takes one folder, got %d arguments", cmd.CommandPath(), len(args))
+	}
+	return nil
+}
