@@ -1,9 +1,9 @@
 // Package rendering is the gate over the render itself: what Flux could not apply,
 // what waits for something that never comes, and what two owners fight over.
 //
-// Everything else that is checked is checked on what was rendered. So what does not
-// render is an error of its own, and so is a render of nothing: a pass over nothing
-// must not look like a pass.
+// Everything else that is checked is checked on what was rendered, so what does not
+// render is an error of its own. That nothing at all was rendered is reported by
+// [check.ConfigGate].
 package rendering
 
 import (
@@ -11,8 +11,6 @@ import (
 	"fmt"
 
 	"lumacore.dev/lumacore/internal/check"
-	"lumacore.dev/lumacore/internal/config"
-	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -26,14 +24,10 @@ var Gate = &check.Gate{
 }
 
 func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
-	if len(in.Render.Clusters) == 0 {
-		out.File("render/nothing", report.Location{File: config.File}, "no cluster was found, so nothing was checked: no Flux Kustomization applies the folder that it stands in, there is no FluxInstance with a sync, and %s names no cluster", config.File)
-	}
 	for _, c := range in.Render.Clusters {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		nothing(c, out)
 		problems(c, out)
 		suspended(c, out)
 		dependencies(c, out)
@@ -56,34 +50,12 @@ func problems(c *render.Cluster, out *check.Reporter) {
 	}
 }
 
-// nothing reports a cluster of which nothing was rendered but what tells Flux
-// where to read.
-func nothing(c *render.Cluster, out *check.Reporter) {
-	for _, o := range c.Objects {
-		if !o.Is(gitops.GroupKustomize, "Kustomization") {
-			return
-		}
-	}
-	at := report.Location{File: config.File}
-	if len(c.Kustomizations) > 0 && c.Kustomizations[0].Object.Origin.File != "" {
-		at = c.Kustomizations[0].Object.Origin.Location
-	}
-	what := "renders to no objects"
-	if len(c.Objects) > 0 {
-		what = "renders to nothing but Flux Kustomizations"
-	}
-	out.Add(report.Finding{
-		Rule: "render/nothing", Location: at, Clusters: []string{c.Name},
-		Message: fmt.Sprintf("cluster %s (%s) %s, so nothing of it was checked", c.Name, c.Path, what),
-	})
-}
-
 // suspended tells what Flux does not apply now.
 func suspended(c *render.Cluster, out *check.Reporter) {
 	for _, k := range c.Kustomizations {
 		if k.Suspended {
 			out.Object("render/suspended", c, k.Object, []any{"spec", "suspend"},
-				"the Kustomization is suspended: %s as they were left, not as the repository says", count(len(k.Objects), "stays", "stay"))
+				"the Kustomization is suspended: what it applied (%s) stays as it was left, not as the repository says", count(len(k.Objects)))
 		}
 	}
 	for _, r := range c.Releases {
@@ -94,9 +66,9 @@ func suspended(c *render.Cluster, out *check.Reporter) {
 	}
 }
 
-func count(n int, singular, plural string) string {
+func count(n int) string {
 	if n == 1 {
-		return "its 1 object " + singular
+		return "1 object"
 	}
-	return fmt.Sprintf("its %d objects %s", n, plural)
+	return fmt.Sprintf("%d objects", n)
 }

@@ -193,14 +193,6 @@ var rules = []report.Rule{
 		Bad:  repository(apps+"  suspend: true\n", "apps/example.yaml", welcome),
 		Good: repository(apps, "apps/example.yaml", welcome),
 	},
-	{
-		ID: "render/nothing", Title: "nothing to check", Severity: report.Error,
-		Why:  "No cluster was found, or nothing is in it. A check that looked at nothing finds nothing, which must not look like a pass.",
-		Fix:  "Run it on the folder that Flux reads, and name the clusters in lumacore.yaml if they are not found (clusters: [{name: …, path: …}]).",
-		Link: "https://fluxcd.io/flux/guides/repository-structure/",
-		Bad:  "-- cluster/kustomization.yaml --\nresources: []\n",
-		Good: repository(welcome),
-	},
 }
 
 func dependsOn(name string) string { return "  dependsOn:\n    - name: " + name + "\n" }
