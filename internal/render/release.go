@@ -1,12 +1,206 @@
 package render
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
 
-// Charts obtains charts.
-type Charts interface{}
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 
-// template templates the HelmReleases that are waiting.
+	"lumacore.dev/lumacore/internal/chart"
+	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render/helm"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// template templates the HelmReleases that wait for it, at the same time, and
+// takes what their charts make into the cluster. It returns the Kustomizations
+// among that.
 func (r *renderer) template(ctx context.Context) ([]*Kustomization, error) {
+	waiting := r.releases
 	r.releases = nil
-	return nil, ctx.Err()
+	slices.SortFunc(waiting, func(a, b *Release) int { return strings.Compare(a.Name(), b.Name()) })
+	env := r.env()
+	err := each(ctx, r.opt.Workers, waiting, func(ctx context.Context, rel *Release) {
+		rel.Objects = r.templateOne(ctx, rel, env)
+		r.step(len(waiting))
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []*Kustomization
+	for _, rel := range waiting {
+		found = append(found, r.take(rel.Objects)...)
+	}
+	return found, nil
+}
+
+// env is what the releases of one wave are rendered in.
+func (r *renderer) env() helm.Env {
+	scopes, versions := r.served()
+	return helm.Env{
+		Tree: r.tree, Charts: r.opt.Charts, KubeVersion: r.opt.KubeVersion, APIVersions: versions,
+		Lookup: func(group, kind, namespace, name string) *unstructured.Unstructured {
+			if o := r.Get(Key{group, kind, namespace, name}); o != nil {
+				return o.Unstructured
+			}
+			if group == gitops.GroupSource && r.implied(kind, namespace, name) {
+				return &unstructured.Unstructured{Object: map[string]any{
+					"apiVersion": gitops.GroupSource + "/v1", "kind": kind,
+					"metadata": map[string]any{"namespace": namespace, "name": name},
+				}}
+			}
+			return nil
+		},
+		Placeholder: func(namespace, secret, key string) (string, bool) {
+			p, ok := r.Secret(namespace, secret)
+			return standIn(key), ok && (p.Any || slices.Contains(p.Keys, key))
+		},
+		OwnRepository: func(source *unstructured.Unstructured) bool {
+			own, _ := r.ownSource(source.GetKind(), source.GetNamespace(), source.GetName(), "")
+			return own
+		},
+		Scope: func(group, kind string) (namespaced, known bool) {
+			namespaced, known = scopes[[2]string{group, kind}]
+			return namespaced, known
+		},
+		Kustomize: func(fsys filesys.FileSystem, dir string) (resmap.ResMap, error) {
+			return build(fsys, dir, false)
+		},
+	}
+}
+
+// implied tells whether a source that the repository does not hold is the one of
+// the repository itself, which bootstrap or the operator makes.
+func (r *renderer) implied(kind, namespace, name string) bool {
+	s := r.sync
+	if s.SourceName == "" {
+		return name == "flux-system" && kind == "GitRepository"
+	}
+	return kind == s.SourceKind && name == s.SourceName && (s.SourceNamespace == "" || namespace == s.SourceNamespace)
+}
+
+// served lists what the definitions in the render serve: whether a kind has
+// namespaces, and the API versions, which charts ask for.
+func (r *renderer) served() (scopes map[[2]string]bool, versions []string) {
+	scopes = map[[2]string]bool{}
+	for _, o := range r.Objects {
+		if !o.Is("apiextensions.k8s.io", "CustomResourceDefinition") {
+			continue
+		}
+		group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
+		scope, _, _ := unstructured.NestedString(o.Object, "spec", "scope")
+		scopes[[2]string{group, kind}] = scope == "Namespaced"
+		list, _, _ := unstructured.NestedSlice(o.Object, "spec", "versions")
+		for _, v := range list {
+			m, ok := v.(map[string]any)
+			if name, _ := m["name"].(string); ok && m["served"] == true && name != "" {
+				versions = append(versions, group+"/"+name, group+"/"+name+"/"+kind)
+			}
+		}
+	}
+	slices.Sort(versions)
+	return scopes, slices.Compact(versions)
+}
+
+// templateOne templates one release. What does not work becomes a problem or
+// something that was not checked.
+func (r *renderer) templateOne(ctx context.Context, rel *Release, env helm.Env) []*Object {
+	o, name := rel.Object, rel.Object.Key().String()
+	fail := func(kind ProblemKind, at report.Location, fix, format string, args ...any) {
+		r.problem(Problem{
+			Kind: kind, Message: fmt.Sprintf(format, args...), Fix: fix, Object: o.Key(),
+			Kustomization: o.Origin.Kustomization, HelmRelease: rel.Name(), Location: at,
+		})
+	}
+	unchecked := func(reason, next string) {
+		r.unchecked(report.Unchecked{Subject: name, Location: o.Origin.Location, Reason: reason, Next: next})
+	}
+	r.used(rel.Spec)
+	if rel.Spec.Spec.KubeConfig != nil {
+		unchecked("it installs into another cluster (spec.kubeConfig)", "")
+		return nil
+	}
+	if r.opt.Charts == nil {
+		unchecked("charts are not rendered in this run", "")
+		return nil
+	}
+	out, err := helm.Render(ctx, rel.Spec, env)
+	var (
+		spec    *helm.SpecError
+		source  *helm.SourceError
+		values  *helm.ValuesError
+		failed  *helm.ChartError
+		missing *chart.Unavailable
+	)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil
+	case errors.As(err, &missing):
+		unchecked(missing.Error(), missing.Next)
+		if r.opt.RequireCharts {
+			fail(ProblemNoChart, o.Locate("spec", "chart"), missing.Next, "%s: %s", name, missing)
+		}
+		return nil
+	case errors.As(err, &spec):
+		fail(ProblemSpec, o.Locate("spec"), "", "%s: %s", name, spec)
+		return nil
+	case errors.As(err, &source):
+		at := o.Locate("spec", "chart", "spec", "sourceRef")
+		if rel.Spec.Spec.ChartRef != nil {
+			at = o.Locate("spec", "chartRef")
+		}
+		fail(ProblemSource, at, source.Next, "%s: %s", name, source)
+		return nil
+	case errors.As(err, &values):
+		fail(ProblemValues, o.Locate("spec", "valuesFrom", values.Index), "", "%s: %s", name, values)
+		return nil
+	case errors.As(err, &failed):
+		fail(ProblemChart, o.Locate("spec", "values"), "", "%s: %s", name, failed)
+		return nil
+	default:
+		fail(ProblemChart, o.Origin.Location, "", "%s: %s", name, err)
+		return nil
+	}
+	rel.Rendered, rel.Chart, rel.Version = true, out.Chart, out.Version
+	for _, reason := range out.Unchecked {
+		unchecked(reason, "")
+	}
+	var objects []*Object
+	for _, x := range out.Objects {
+		objects = append(objects, &Object{
+			Unstructured: x.Unstructured, doc: o.doc,
+			Origin: Origin{
+				Location: o.Origin.Location, Kustomization: o.Origin.Kustomization, HelmRelease: rel.Name(),
+				Template: x.Template, Hook: x.Hook, Suspended: rel.Suspended, Placeholders: out.Placeholders,
+			},
+		})
+	}
+	return objects
+}
+
+// used notes the files of a chart that is in the repository.
+func (r *renderer) used(hr *helmv2.HelmRelease) {
+	if hr.Spec.Chart == nil {
+		return
+	}
+	dir := path.Clean(strings.TrimPrefix(path.Clean("/"+hr.Spec.Chart.Spec.Chart), "/"))
+	if !r.tree.IsFile(path.Join(dir, "Chart.yaml")) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range r.tree.Files() {
+		if strings.HasPrefix(name, dir+"/") {
+			r.Files[name] = true
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/report"
@@ -26,13 +27,13 @@ import (
 
 // Options of a render. The zero value renders without any chart.
 type Options struct {
-	KubeVersion      string   // of the clusters, for charts that ask: "1.36.0"
-	EnvironmentLabel string   // of namespaces; config.DefaultEnvironmentLabel if empty
-	AllowRemoteBases bool     // let kustomize fetch bases from URLs and other repositories
-	Workers          int      // how much is done at the same time; GOMAXPROCS if 0
-	Charts           Charts   // nil: no HelmRelease is rendered
-	RequireCharts    bool     // a chart that cannot be had is a problem too
-	Remotes          []string // addresses of the repository's own Git remotes
+	KubeVersion      string       // of the clusters, for charts that ask: "1.36.0"
+	EnvironmentLabel string       // of namespaces; config.DefaultEnvironmentLabel if empty
+	AllowRemoteBases bool         // let kustomize fetch bases from URLs and other repositories
+	Workers          int          // how much is done at the same time; GOMAXPROCS if 0
+	Charts           *chart.Store // nil: no HelmRelease is rendered
+	RequireCharts    bool         // a chart that cannot be had is a problem too
+	Remotes          []string     // addresses of the repository's own Git remotes
 	// Progress is called now and then with how many Kustomizations and HelmReleases
 	// are done and how many are known. May be nil.
 	Progress func(done, known int)
