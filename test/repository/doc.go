@@ -8,9 +8,11 @@
 // from a ConfigMap and inline. Custom resources come with their CRDs, with CEL
 // rules. As generated, such a repository has nothing that `lumacore check` finds.
 //
-// With [Options.Defects] it has one more app for each kind of mistake that a gate
-// finds, and [Repository.Defects] says which: the ground truth that recall and
-// false positives are counted with. The mistakes are files/defects/GATE.txtar.
-// A comment "# defect: RULE" at the end of a line there says that the rule finds
-// something on this line; it is not part of the repository that is made.
+// With [Options.Defects] it has one more app for each mistake of a set, and
+// [Repository.Defects] says which: the ground truth that recall and false positives
+// are counted with. The sets are files/defects/*.txtar. A comment "# defect: RULE"
+// at the end of a line there says that the rule finds something on this line, and
+// "# defect: RULE@file" that it does in this file; it is not part of the repository
+// that is made. Each folder apps/NAME of a set gets a Flux Kustomization and a
+// namespace where the set does not bring its own.
 package repository

@@ -30,8 +30,8 @@ type Options struct {
 	Apps int    // how many, without those that are mistakes
 	Seed uint64 // of names, versions and sizes
 
-	// Defects adds one app for each kind of mistake.
-	Defects bool
+	// Defects names the sets of mistakes to add; see [Sets].
+	Defects []string
 	// Plain leaves out what kustomize alone does not do: HelmReleases and the
 	// substitution of variables. All apps are kustomizations then, and what
 	// `kustomize build` makes of the folders is what Flux would apply.
@@ -49,7 +49,7 @@ type Defect struct {
 	Gate string `json:"gate"` // "images"
 	Rule string `json:"rule"` // "images/no-digest"
 	File string `json:"file"`
-	Line int    `json:"line"`
+	Line int    `json:"line"` // 0: the file as a whole
 }
 
 func (d Defect) String() string { return fmt.Sprintf("%s:%d %s", d.File, d.Line, d.Rule) }
@@ -117,18 +117,15 @@ func Generate(o Options) (*Repository, error) {
 			return nil, err
 		}
 	}
-	if o.Defects {
-		mistakes, err := fs.Glob(files, "files/defects/*.txtar")
+	for _, set := range o.Defects {
+		if !slices.Contains(Sets(), set) {
+			return nil, fmt.Errorf("no mistakes %q: there are %s", set, strings.Join(Sets(), ", "))
+		}
+		more, err := r.addDefects("files/defects/" + set + ".txtar")
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range mistakes {
-			more, err := r.addDefects(name)
-			if err != nil {
-				return nil, err
-			}
-			names = append(names, more...)
-		}
+		names = append(names, more...)
 	}
 	slices.Sort(names)
 	if err := r.add("files/base.txtar", base{Cluster, !o.Plain, !o.Plain, o.Apps, names}); err != nil {
@@ -140,14 +137,29 @@ func Generate(o Options) (*Repository, error) {
 	return r, nil
 }
 
-// add adds the files of a template.
+// Sets lists the sets of mistakes, sorted: one for each gate, and one for what
+// would keep a gate from looking at the others, such as folders that do not build.
+func Sets() []string {
+	names, err := fs.Glob(files, "files/defects/*.txtar")
+	if err != nil {
+		panic(err) // of the pattern
+	}
+	for i, n := range names {
+		names[i] = strings.TrimSuffix(path.Base(n), ".txtar")
+	}
+	return names
+}
+
+// add adds the files of a template that are not there yet.
 func (r *Repository) add(name string, data any) error {
 	made, err := execute(name, data)
 	if err != nil {
 		return err
 	}
 	for _, f := range made {
-		r.file(f.Name, f.Data)
+		if r.Files[f.Name] == nil {
+			r.file(f.Name, f.Data)
+		}
 	}
 	return nil
 }
@@ -162,15 +174,20 @@ func (r *Repository) file(name string, data []byte) {
 		}
 		lines[i] = m[1]
 		for rule := range strings.SplitSeq(m[2], ", ") {
-			gate, _, _ := strings.Cut(rule, "/")
-			r.Defects = append(r.Defects, Defect{Gate: gate, Rule: rule, File: name, Line: i + 1})
+			d := Defect{Rule: rule, File: name, Line: i + 1}
+			if whole, ok := strings.CutSuffix(rule, "@file"); ok {
+				d.Rule, d.Line = whole, 0
+			}
+			d.Gate, _, _ = strings.Cut(rule, "/")
+			r.Defects = append(r.Defects, d)
 		}
 	}
 	r.Files[name] = []byte(strings.Join(lines, "\n"))
 }
 
-// mark is a comment that says which rules find something on its line.
-var mark = regexp.MustCompile(`^(.*?) *# defect: ([a-z0-9/-]+(?:, [a-z0-9/-]+)*)$`)
+// mark is a comment that says which rules find something on its line, or, with
+// @file, in its file as a whole.
+var mark = regexp.MustCompile(`^(.*?) *# defect: ([a-z0-9/@-]+(?:, [a-z0-9/@-]+)*)$`)
 
 // addDefects adds the mistakes of a gate and returns the names of their Flux
 // Kustomizations. Each folder apps/NAME is one: where the archive leaves them out,
@@ -180,10 +197,8 @@ func (r *Repository) addDefects(name string) (names []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	has := map[string]bool{}
 	for _, f := range made {
 		r.file(f.Name, f.Data)
-		has[f.Name] = true
 		if rest, ok := strings.CutPrefix(f.Name, "apps/"); ok {
 			name, _, _ := strings.Cut(rest, "/")
 			names = append(names, name)
@@ -194,14 +209,8 @@ func (r *Repository) addDefects(name string) (names []string, err error) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	for _, n := range names {
-		made, err := execute("files/defect.txtar", app{Cluster: Cluster, Name: n})
-		if err != nil {
+		if err := r.add("files/defect.txtar", app{Cluster: Cluster, Name: n}); err != nil {
 			return nil, err
-		}
-		for _, f := range made {
-			if !has[f.Name] {
-				r.file(f.Name, f.Data)
-			}
 		}
 	}
 	return names, nil

@@ -25,7 +25,7 @@ func generate(t *testing.T, o Options) *Repository {
 
 func TestSameOptionsSameBytes(t *testing.T) {
 	t.Parallel()
-	for _, o := range []Options{{Apps: 20}, {Apps: 20, Defects: true}, {Apps: 20, Plain: true}} {
+	for _, o := range []Options{{Apps: 20}, {Apps: 20, Defects: Sets()}, {Apps: 20, Plain: true}} {
 		if diff := cmp.Diff(generate(t, o), generate(t, o)); diff != "" {
 			t.Errorf("%+v: two repositories differ:\n%s", o, diff)
 		}
@@ -39,14 +39,15 @@ func TestSameOptionsSameBytes(t *testing.T) {
 
 func TestDefectsOnlyAddFiles(t *testing.T) {
 	t.Parallel()
-	clean, bad := generate(t, Options{Apps: 20}), generate(t, Options{Apps: 20, Defects: true})
+	clean, bad := generate(t, Options{Apps: 20}), generate(t, Options{Apps: 20, Defects: Sets()})
 	var changed []string
 	for name, data := range clean.Files {
 		if string(data) != string(bad.Files[name]) {
 			changed = append(changed, name)
 		}
 	}
-	want := []string{"clusters/main/apps/kustomization.yaml"}
+	want := []string{"clusters/main/apps/kustomization.yaml", "lumacore.yaml"}
+	slices.Sort(changed)
 	if diff := cmp.Diff(want, changed); diff != "" {
 		t.Errorf("files of the clean repository that the mistakes change (-want +got):\n%s", diff)
 	}

@@ -1,7 +1,7 @@
 // Command generate writes a Flux repository of package repository into a folder:
 //
 //	go run ./test/repository/generate --apps 200 DIR
-//	go run ./test/repository/generate --apps 200 --defects --truth truth.json DIR
+//	go run ./test/repository/generate --apps 200 --defects all --truth truth.json DIR
 package main
 
 import (
@@ -26,13 +26,25 @@ func run() error {
 	var o repository.Options
 	flag.IntVar(&o.Apps, "apps", 20, "`number` of apps")
 	flag.Uint64Var(&o.Seed, "seed", 1, "`number` that decides names, versions and sizes")
-	flag.BoolVar(&o.Defects, "defects", false, "add one app for each kind of mistake")
+	defects := flag.String("defects", "", "`sets` of mistakes to add, with commas, or \"all\": "+strings.Join(repository.Sets(), ", "))
 	flag.BoolVar(&o.Plain, "plain", false, "only kustomizations: no HelmReleases, no variables")
 	truth := flag.String("truth", "", "`file` to write the list of mistakes to, as JSON")
 	folders := flag.String("folders", "", "`file` to write the folders that Flux applies to, one per line")
+	sets := flag.Bool("sets", false, "list the sets of mistakes and make nothing")
 	flag.Parse()
+	if *sets {
+		fmt.Println(strings.Join(repository.Sets(), "\n"))
+		return nil
+	}
 	if flag.NArg() != 1 {
 		return errors.New("name one folder to write to")
+	}
+	switch *defects {
+	case "":
+	case "all":
+		o.Defects = repository.Sets()
+	default:
+		o.Defects = strings.Split(*defects, ",")
 	}
 	r, err := repository.Generate(o)
 	if err != nil {
