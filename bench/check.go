@@ -80,7 +80,7 @@ func (c *checkRun) render(repository, output string) job {
 	return job{program: c.lumacore, args: []string{"render", "--offline", "--kube-version", kubeVersion, "-o", "yaml", repository}, output: output}
 }
 
-// report is what is read of `lumacore check -o json`.
+// checkReport is what is read of `lumacore check -o json`.
 type checkReport struct {
 	Clusters []struct {
 		Kustomizations, HelmReleases, HelmReleasesRendered int
@@ -127,66 +127,85 @@ type defect struct {
 	Line             int
 }
 
-// found counts what `lumacore check` finds of the mistakes that were put into a
-// repository, and what it finds where nothing is wrong.
+// found counts what `lumacore check` finds of the mistakes that were put into
+// repositories, and what it finds where nothing is wrong.
 func (c *checkRun) found(ctx context.Context) error {
-	clean, _, err := c.repository(ctx, "clean", "--apps", strconv.Itoa(compared))
+	clean, err := c.findings(ctx, "clean")
 	if err != nil {
 		return err
 	}
-	bad, _, err := c.repository(ctx, "bad", "--apps", strconv.Itoa(compared), "--defects")
+	c.add("check.falsepositives", "findings", most(0), float64(len(clean.Findings))).Saw = clean.saw()
+
+	list := filepath.Join(c.dir, "sets")
+	if _, err := (job{program: c.generate, args: []string{"--sets"}, output: list}).run(ctx); err != nil {
+		return err
+	}
+	sets, err := os.ReadFile(list)
 	if err != nil {
 		return err
 	}
-	reports := map[string]*checkReport{}
-	for _, dir := range []string{clean, bad} {
-		if _, err := c.check(dir, dir+".json", "-o", "json").run(ctx); err != nil {
+	wanted, hit, more := map[string]int{}, map[string]int{}, 0
+	for _, set := range strings.Fields(string(sets)) {
+		rep, err := c.findings(ctx, "bad-"+set, "--defects", set)
+		if err != nil {
 			return err
 		}
-		if reports[dir], err = readReport(dir + ".json"); err != nil {
+		data, err := os.ReadFile(filepath.Join(c.dir, "bad-"+set+".truth"))
+		if err != nil {
 			return err
 		}
-	}
-	data, err := os.ReadFile(bad + ".truth")
-	if err != nil {
-		return err
-	}
-	var truth []defect
-	if err := json.Unmarshal(data, &truth); err != nil {
-		return err
-	}
-	got := map[defect]bool{}
-	for _, f := range reports[bad].Findings {
-		if f.Suppressed == nil {
-			gate, _, _ := strings.Cut(f.Rule, "/")
-			got[defect{gate, f.Rule, f.Location.File, f.Location.Line}] = true
+		var truth []defect
+		if err := json.Unmarshal(data, &truth); err != nil {
+			return err
 		}
-	}
-	wanted, hit := map[string]int{}, map[string]int{}
-	for _, d := range truth {
-		wanted[d.Gate]++
-		if got[d] {
-			hit[d.Gate]++
-		} else {
-			fmt.Fprintf(os.Stderr, "not found: %s %s:%d\n", d.Rule, d.File, d.Line)
+		got := map[defect]bool{}
+		for _, f := range rep.Findings {
+			if f.Suppressed == nil {
+				gate, _, _ := strings.Cut(f.Rule, "/")
+				got[defect{gate, f.Rule, f.Location.File, f.Location.Line}] = true
+			}
 		}
-		delete(got, d)
+		for _, d := range truth {
+			wanted[d.Gate]++
+			if got[d] {
+				hit[d.Gate]++
+			} else {
+				fmt.Fprintf(os.Stderr, "not found: %s %s:%d\n", d.Rule, d.File, d.Line)
+			}
+			delete(got, d)
+		}
+		for d := range got {
+			fmt.Fprintf(os.Stderr, "found where nothing is wrong: %s %s:%d\n", d.Rule, d.File, d.Line)
+		}
+		more += len(got)
 	}
 	for _, gate := range slices.Sorted(maps.Keys(wanted)) {
 		c.add("check.recall."+gate, "%", least(100), 100*float64(hit[gate])/float64(wanted[gate])).
-			Saw = fmt.Sprintf("%d of %d mistakes", hit[gate], wanted[gate])
+			Saw = fmt.Sprintf("%d of %d mistakes, at the right line", hit[gate], wanted[gate])
 	}
-	for d := range got {
-		fmt.Fprintf(os.Stderr, "found where nothing is wrong: %s %s:%d\n", d.Rule, d.File, d.Line)
-	}
-	c.add("check.falsepositives", "findings", most(0), float64(len(reports[clean].Findings))).Saw = reports[clean].saw()
-	c.add("check.falsepositives.bad", "findings", most(0), float64(len(got))).Saw = reports[bad].saw()
+	c.add("check.falsepositives.bad", "findings", most(0), float64(more)).
+		Saw = "beside the mistakes, in the repositories that have them"
 	return nil
+}
+
+// findings makes a small repository and checks it.
+func (c *checkRun) findings(ctx context.Context, name string, flags ...string) (*checkReport, error) {
+	dir, _, err := c.repository(ctx, name, append([]string{"--apps", "20"}, flags...)...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.check(dir, dir+".json", "-o", "json").run(ctx); err != nil {
+		return nil, err
+	}
+	return readReport(dir + ".json")
 }
 
 // same counts how many different reports many runs over one repository give.
 func (c *checkRun) same(ctx context.Context) error {
-	bad := filepath.Join(c.dir, "bad")
+	bad, _, err := c.repository(ctx, "bad", "--apps", strconv.Itoa(compared), "--defects", "all")
+	if err != nil {
+		return err
+	}
 	for _, format := range []string{"json", "sarif"} {
 		sums := map[[sha256.Size]byte]bool{}
 		out := filepath.Join(c.dir, "same")
