@@ -1,0 +1,489 @@
+package references
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// maker is something whose objects are not in the render: what is missing may be
+// one of them.
+type maker struct {
+	subject, reason, next string
+	name                  string // of a custom resource
+	group                 string // of a custom resource
+	at                    report.Location
+}
+
+// makers are the makers of a cluster.
+type makers struct {
+	anywhere  []*maker            // that may make objects in every namespace
+	unbuilt   []*maker            // that may make objects without namespace
+	anything  map[string][]*maker // by namespace: Kustomizations
+	releases  map[string][]*maker // by namespace
+	release   []*maker            // all releases, for what has no namespace
+	spaces    map[string]bool     // namespaces that HelmReleases create
+	resources map[string][]*maker // by namespace: custom resources; "" for cluster-scoped ones
+	gateways  []*maker
+}
+
+// fill looks for the makers of a cluster.
+func (m *makers) fill(c *render.Cluster) {
+	m.anything, m.releases, m.spaces, m.resources = map[string][]*maker{}, map[string][]*maker{}, map[string]bool{}, map[string][]*maker{}
+	for _, k := range c.Kustomizations {
+		if k.Built {
+			continue
+		}
+		one := &maker{subject: "Kustomization " + k.Name(), reason: "it was not built", next: "see what gate render says of it", at: k.Object.Origin.Location}
+		if k.Path == "" {
+			one.reason, one.next = "it applies what another repository holds, which is not read", ""
+		}
+		m.unbuilt = append(m.unbuilt, one)
+		switch {
+		case k.Spec != nil && k.Spec.Spec.TargetNamespace != "":
+			m.anything[k.Spec.Spec.TargetNamespace] = append(m.anything[k.Spec.Spec.TargetNamespace], one)
+		case ofFluxItself(c, k):
+			m.anything[k.Object.GetNamespace()] = append(m.anything[k.Object.GetNamespace()], one)
+		default:
+			m.anywhere = append(m.anywhere, one)
+		}
+	}
+	for _, r := range c.Releases {
+		ns := r.Object.GetNamespace()
+		if r.Spec != nil {
+			ns = r.Spec.GetReleaseNamespace()
+			if r.Spec.GetInstall().CreateNamespace {
+				m.spaces[ns] = true
+			}
+		}
+		if !r.Rendered {
+			one := &maker{subject: "HelmRelease " + r.Name(), reason: "it was not rendered", next: "make its chart available, see what gate render says of it", at: r.Object.Origin.Location}
+			m.releases[ns] = append(m.releases[ns], one)
+			m.release = append(m.release, one)
+		}
+	}
+	for _, o := range c.Objects {
+		one := &maker{
+			subject: o.Key().String(), name: o.GetName(), group: o.GroupKind().Group, at: o.Origin.Location,
+			reason: "its controller makes objects of it in the cluster, which are not known here",
+		}
+		switch gk := o.GroupKind(); {
+		case gk == kind("fluxcd.controlplane.io", "ResourceSet"):
+			one.reason = "the Flux Operator makes objects of it in the cluster, which are not known here"
+			m.anywhere, m.unbuilt = append(m.anywhere, one), append(m.unbuilt, one)
+		case gk == kind("helm.cattle.io", "HelmChart"):
+			ns := text(o.Object, "spec", "targetNamespace")
+			if ns == "" {
+				ns = o.GetNamespace()
+			}
+			one.reason = "k3s installs its chart, which is not rendered"
+			m.releases[ns] = append(m.releases[ns], one)
+			m.release = append(m.release, one)
+		case gk == gateway:
+			m.gateways = append(m.gateways, one)
+			m.resources[o.GetNamespace()] = append(m.resources[o.GetNamespace()], one)
+		case o.CustomResource() && !passive(gk):
+			m.resources[o.GetNamespace()] = append(m.resources[o.GetNamespace()], one)
+		}
+	}
+}
+
+// ofFluxItself tells whether a Kustomization applies Flux's own manifests.
+func ofFluxItself(c *render.Cluster, k *render.Kustomization) bool {
+	if k.Spec == nil {
+		return false
+	}
+	ref := k.Spec.Spec.SourceRef
+	ns := ref.Namespace
+	if ns == "" {
+		ns = k.Object.GetNamespace()
+	}
+	o := c.Get(render.Key{Group: sourceGroup, Kind: ref.Kind, Namespace: ns, Name: ref.Name})
+	return o != nil && strings.HasSuffix(text(o.Object, "spec", "url"), "/fluxcd/flux-manifests")
+}
+
+// passive tells whether the objects of a kind are known to make no other objects
+// of which anybody would write the name. What is not listed may.
+func passive(gk schema.GroupKind) bool {
+	if only, ok := active[gk.Group]; ok {
+		return !slices.Contains(only, gk.Kind)
+	}
+	return strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") || strings.HasSuffix(gk.Group, ".gatekeeper.sh") || strings.HasSuffix(gk.Group, ".istio.io")
+}
+
+// active are the groups whose kinds are known, each with those kinds that make
+// Services, workloads or the like.
+var active = map[string][]string{
+	"acme.cert-manager.io":           nil,
+	"acid.zalan.do":                  {"postgresql"},
+	"autoscaling.k8s.io":             nil,
+	"bitnami.com":                    nil,
+	"cert-manager.io":                nil,
+	"cilium.io":                      nil,
+	"config.gatekeeper.sh":           nil,
+	"external-secrets.io":            nil,
+	"externaldns.k8s.io":             nil,
+	"fluxcd.controlplane.io":         nil,
+	gatewayGroup:                     {"Gateway"},
+	"gateway.envoyproxy.io":          nil,
+	"generators.external-secrets.io": nil,
+	"grafana.integreatly.org":        {"Grafana"},
+	"hub.traefik.io":                 nil,
+	"k3s.cattle.io":                  nil,
+	"k8s.cni.cncf.io":                nil,
+	"keda.sh":                        nil,
+	"helm.cattle.io":                 nil,
+	"kyverno.io":                     nil,
+	"longhorn.io":                    nil,
+	"metallb.io":                     nil,
+	"monitoring.coreos.com":          {"Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler"},
+	"nfd.k8s-sigs.io":                nil,
+	"onepassword.com":                nil,
+	"policy.networking.k8s.io":       nil,
+	"postgresql.cnpg.io":             {"Cluster", "Pooler"},
+	"snapshot.storage.k8s.io":        nil,
+	"traefik.containo.us":            nil,
+	"traefik.io":                     nil,
+	"trust.cert-manager.io":          nil,
+	"upgrade.cattle.io":              {"Plan"},
+	"volsync.backube":                {"ReplicationSource", "ReplicationDestination"},
+}
+
+// maker returns what may make what r names, which is not in the render. What needs
+// it before it does anything cannot make it.
+func (x *checker) maker(r reference) (*maker, bool) {
+	t := r.to
+	others := func(list []*maker) []*maker {
+		if strings.HasPrefix(r.what, "spec.healthChecks") {
+			return list
+		}
+		return slices.DeleteFunc(slices.Clone(list), func(m *maker) bool { return m.subject == r.from.Key().String() })
+	}
+	if t.GroupKind == secret && byHand[t.name] != "" {
+		return &maker{
+			subject: t.String(), reason: "it holds " + byHand[t.name] + " and is made by hand at bootstrap",
+		}, true
+	}
+	var found []*maker
+	switch {
+	case strings.HasSuffix(t.Group, ".toolkit.fluxcd.io"), t.GroupKind == namespace: // charts do not make them
+	case t.namespace == "":
+		found = others(x.makers.release)
+	default:
+		found = others(x.makers.releases[t.namespace])
+	}
+	if len(found) > 0 {
+		return nearest(found, t.name), true
+	}
+	if t.namespace == "" {
+		found = others(x.makers.unbuilt)
+	} else {
+		found = others(append(slices.Clone(x.makers.anything[t.namespace]), x.makers.anywhere...))
+	}
+	if len(found) > 0 {
+		return found[0], true
+	}
+	if t.Group != "" && t.Group != "apps" && t.Group != "batch" {
+		return nil, false
+	}
+	for _, m := range append(slices.Clone(x.makers.resources[t.namespace]), x.makers.resources[""]...) {
+		if m.group == "volsync.backube" && t.GroupKind != claim {
+			continue
+		}
+		if within(t.name, m.name) {
+			return m, true
+		}
+	}
+	return nil, false
+}
+
+// nearest returns the maker whose name is part of the missing one's, else the
+// first.
+func nearest(found []*maker, name string) *maker {
+	for _, m := range found {
+		if _, release, _ := strings.Cut(m.subject, "/"); within(name, release) {
+			return m
+		}
+	}
+	return found[0]
+}
+
+// within tells whether part is in name as a whole: between dashes, dots or ends.
+func within(name, part string) bool {
+	if part == "" {
+		return false
+	}
+	for rest, from := name, 0; ; {
+		i := strings.Index(rest, part)
+		if i < 0 {
+			return false
+		}
+		start, end := from+i, from+i+len(part)
+		if (start == 0 || strings.ContainsRune("-._", rune(name[start-1]))) && (end == len(name) || strings.ContainsRune("-._", rune(name[end]))) {
+			return true
+		}
+		from = start + 1
+		rest = name[from:]
+	}
+}
+
+// podMaker returns what may make pods or Services that meet the requirements in a
+// namespace. With any, a custom resource that makes objects is enough.
+func (x *checker) podMaker(ns string, reqs labels.Requirements, anyResource bool) (*maker, bool) {
+	if l := x.makers.releases[ns]; len(l) > 0 {
+		return l[0], true
+	}
+	if l := append(slices.Clone(x.makers.anything[ns]), x.makers.anywhere...); len(l) > 0 {
+		return l[0], true
+	}
+	for _, m := range append(slices.Clone(x.makers.resources[ns]), x.makers.resources[""]...) {
+		if anyResource || slices.ContainsFunc(reqs, func(r labels.Requirement) bool { return about(r, m) }) {
+			return m, true
+		}
+	}
+	if anyResource && len(x.makers.gateways) > 0 { // proxies often run in their controller's namespace
+		return x.makers.gateways[0], true
+	}
+	return nil, false
+}
+
+// about tells whether a requirement speaks of a custom resource: of its name, or
+// with a label of its group.
+func about(r labels.Requirement, m *maker) bool {
+	domain, _, ok := strings.Cut(r.Key(), "/")
+	if ok && (m.group == domain || strings.HasSuffix(m.group, "."+domain) || strings.HasSuffix(domain, "."+m.group)) {
+		return true
+	}
+	return slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool { return within(v, m.name) })
+}
+
+// runtimeNames are the Secrets and ConfigMaps that programs in the render make:
+// those that they may write by name, and those that their arguments name.
+type runtimeNames struct {
+	written map[target]bool            // namespace "*" for every one
+	words   map[string]map[string]bool // by namespace
+}
+
+// runtimeMade tells whether a program in the render makes the Secret or ConfigMap.
+func (x *checker) runtimeMade(t target) bool {
+	if x.runtime == nil {
+		x.runtime = &runtimeNames{written: map[target]bool{}, words: map[string]map[string]bool{}}
+		for _, o := range x.c.Objects {
+			x.runtime.learn(x.index, o)
+		}
+	}
+	return x.runtime.written[t] || x.runtime.written[target{t.GroupKind, "*", t.name}] || x.runtime.words[t.namespace][t.name]
+}
+
+func (n *runtimeNames) learn(x *index, o *render.Object) {
+	if o.Is(rbacGroup, "Role", "ClusterRole") {
+		ns := o.GetNamespace()
+		if o.GroupKind() == clusterRole {
+			ns = "*"
+		}
+		for _, rule := range mappings(o.Object, "rules") {
+			if !contains(rule, "verbs", "update", "patch", "*") {
+				continue
+			}
+			names, _ := rule["resourceNames"].([]any)
+			for _, v := range names {
+				name, _ := v.(string)
+				if contains(rule, "resources", "secrets", "*") {
+					n.written[target{secret, ns, name}] = true
+				}
+				if contains(rule, "resources", "configmaps", "*") {
+					n.written[target{configMap, ns, name}] = true
+				}
+			}
+		}
+		return
+	}
+	pods, ok := o.Pods()
+	if !ok {
+		return
+	}
+	ns := x.space(o.GroupKind(), o.GetNamespace())
+	if n.words[ns] == nil {
+		n.words[ns] = map[string]bool{}
+	}
+	add := func(s string) {
+		for _, w := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n=/,:;\"'`$(){}", r) }) {
+			n.words[ns][w] = true
+		}
+	}
+	job := o.Is("batch", "Job", "CronJob")
+	for _, c := range pods.Containers() {
+		flag := ""
+		var all []string
+		for _, l := range []string{"command", "args"} {
+			items, _ := c.Spec[l].([]any)
+			for _, v := range items {
+				s, _ := v.(string)
+				all = append(all, s)
+				if speaks(s) || speaks(flag) && strings.HasPrefix(flag, "-") {
+					if strings.HasPrefix(s, "-") || strings.HasPrefix(flag, "-") {
+						add(s)
+					}
+				}
+				flag = s
+			}
+		}
+		for _, e := range mappings(c.Spec, "env") {
+			if speaks(text(e, "name")) {
+				add(text(e, "value"))
+			}
+		}
+		if whole := strings.Join(all, " "); job && speaks(whole) {
+			add(whole)
+		}
+	}
+}
+
+// speaks tells whether a flag, variable or script is about Secrets or ConfigMaps.
+func speaks(s string) bool {
+	s = strings.ToLower(s)
+	return strings.Contains(s, "secret") || strings.Contains(s, "configmap") || strings.Contains(s, "config-map")
+}
+
+// contains tells whether the list in a field has one of the values.
+func contains(m map[string]any, field string, values ...string) bool {
+	items, _ := m[field].([]any)
+	return slices.ContainsFunc(items, func(v any) bool {
+		s, ok := v.(string)
+		return ok && slices.Contains(values, s)
+	})
+}
+
+// ownersWord tells whether the owner's values of the HelmRelease that the object
+// comes from name the text. The chart chose it otherwise.
+func (x *checker) ownersWord(o *render.Object, name string) bool {
+	words, ok := x.words[o.Origin.HelmRelease]
+	if !ok {
+		r := x.releases[o.Origin.HelmRelease]
+		if r != nil && r.Spec != nil {
+			var b strings.Builder
+			if r.Spec.Spec.Values != nil {
+				b.Write(r.Spec.Spec.Values.Raw)
+			}
+			for _, from := range r.Spec.Spec.ValuesFrom {
+				for _, source := range x.get(target{kind("", from.Kind), r.Object.GetNamespace(), from.Name}) {
+					b.WriteByte('\n')
+					b.WriteString(text(source.Object, "data", from.GetValuesKey()))
+				}
+			}
+			words = strings.NewReplacer("{{ .Release.Name }}", r.Spec.GetReleaseName(), "{{.Release.Name}}", r.Spec.GetReleaseName()).Replace(b.String())
+		}
+		x.words[o.Origin.HelmRelease] = words
+	}
+	return hasWord(words, name)
+}
+
+// hasWord tells whether the text has the name, not as a part of a longer one.
+func hasWord(s, name string) bool {
+	part := func(b byte) bool {
+		return b == '-' || b == '.' || b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+	}
+	for from := 0; name != ""; {
+		i := strings.Index(s[from:], name)
+		if i < 0 {
+			return false
+		}
+		start, end := from+i, from+i+len(name)
+		if (start == 0 || !part(s[start-1])) && (end == len(s) || !part(s[end])) {
+			return true
+		}
+		from = start + 1
+	}
+	return false
+}
+
+// outside finds names in what Flux does not read: scripts and templates with which
+// a cluster is bootstrapped.
+type outside struct {
+	in    *check.Input
+	files []string
+	found map[string]string
+}
+
+// The most files outside of the render that are looked into.
+const mostFiles = 5000
+
+// names returns the file outside of the render that names the Secret or ConfigMap,
+// or "".
+func (a *outside) names(t target) string {
+	if t.GroupKind != secret && t.GroupKind != configMap {
+		return ""
+	}
+	if a.found == nil {
+		a.found, a.files = map[string]string{}, a.list()
+	}
+	key := t.String()
+	if file, ok := a.found[key]; ok {
+		return file
+	}
+	for _, name := range a.files {
+		if a.makes(name, t) {
+			a.found[key] = name
+			return name
+		}
+	}
+	a.found[key] = ""
+	return ""
+}
+
+// list returns the files that may make objects besides Flux.
+func (a *outside) list() []string {
+	rendered := map[string]bool{}
+	for _, c := range a.in.Render.Clusters {
+		for name := range c.Files {
+			rendered[name] = true
+		}
+		for _, o := range c.Objects {
+			rendered[o.Origin.File] = true
+		}
+	}
+	var out []string
+	for _, name := range a.in.Tree.Files() {
+		base := strings.ToLower(path.Base(name))
+		switch path.Ext(base) {
+		case "", ".sh", ".bash", ".yaml", ".yml", ".j2", ".tmpl", ".tpl", ".just", ".mk", ".md", ".tf", ".py", ".toml", ".gotmpl":
+			if !rendered[name] && len(out) < mostFiles {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+// makes tells whether a file is likely to make the target: it holds the object, or
+// a line that speaks of such objects and names it.
+func (a *outside) makes(name string, t target) bool {
+	data, err := a.in.Tree.ReadFile(name)
+	if err != nil || !bytes.Contains(data, []byte(t.name)) {
+		return false
+	}
+	if gitops.IsYAML(name) {
+		docs, _ := a.in.Tree.Documents(name)
+		objects := false
+		for _, d := range docs {
+			if d.Kind == t.Kind && d.Name == t.name && (d.Namespace == "" || d.Namespace == t.namespace) {
+				return true
+			}
+			objects = objects || d.APIVersion != "" && d.Kind != ""
+		}
+		if objects {
+			return false
+		}
+	}
+	text := string(data)
+	return speaks(text) && hasWord(text, t.name)
+}
