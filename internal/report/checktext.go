@@ -1,0 +1,314 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// How much is listed before the rest is only counted. All of it is in the other
+// formats.
+const (
+	mostSubjects     = 3 // objects of one finding
+	mostRepeats      = 5 // findings of one rule with one fix in one file
+	mostPlaceholders = 5
+	mostSuppressed   = 5 // places of one allowance
+)
+
+// Text implements [Document]: findings by file, then what was not checked or does
+// not count, and last what was looked at.
+func (r *CheckReport) Text(s *Streams, w io.Writer) error {
+	t := &checkText{CheckReport: r, s: s}
+	t.findings()
+	t.notChecked()
+	t.placeholders()
+	t.suppressed()
+	t.summary()
+	_, err := w.Write(t.Bytes())
+	return err
+}
+
+// checkText writes a report. Everything that comes from the repository goes through
+// clean: a file name or message must not do anything to the terminal, nor be taken
+// for a command by a CI system.
+type checkText struct {
+	*CheckReport
+	bytes.Buffer
+	s *Streams
+}
+
+func (t *checkText) printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
+
+func (t *checkText) paint(color, text string) string { return t.s.Paint(t.s.Out, color, text) }
+
+// section begins a part of the text.
+func (t *checkText) section(format string, args ...any) {
+	if t.Len() > 0 {
+		t.WriteByte('\n')
+	}
+	t.printf(format+"\n", args...)
+}
+
+var severityColors = map[Severity]string{Error: Bad, Warning: Warn, Info: Faint}
+
+// entry is findings that differ in their object and its origin alone.
+type entry struct {
+	Finding
+	subjects []string
+}
+
+func (t *checkText) findings() {
+	var files []string
+	byFile := map[string][]*entry{}
+	for _, f := range t.Findings {
+		if f.Suppressed != nil {
+			continue
+		}
+		file := t.place(f.Location, f.Clusters).File
+		if byFile[file] == nil {
+			files = append(files, file)
+		}
+		list := byFile[file]
+		at := slices.IndexFunc(list, func(e *entry) bool {
+			return e.Location == f.Location && e.Rule == f.Rule && e.Severity == f.Severity && e.Message == f.Message && e.Fix == f.Fix
+		})
+		if at < 0 {
+			at = len(list)
+			byFile[file] = append(list, &entry{Finding: f})
+		}
+		if subject := f.subject(len(t.Clusters)); subject != "" {
+			byFile[file][at].subjects = append(byFile[file][at].subjects, subject)
+		}
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		t.file(file, byFile[file])
+	}
+}
+
+func (t *checkText) file(name string, entries []*entry) {
+	t.section("%s", clean(name, mostName))
+	shown := map[string]int{} // of a rule with a fix
+	var order []string
+	left := map[string][]*entry{}
+	var last Location
+	for _, e := range entries {
+		kind := join(e.Rule, e.Fix)
+		if shown[kind]++; shown[kind] > mostRepeats {
+			if left[kind] == nil {
+				order = append(order, kind)
+			}
+			left[kind] = append(left[kind], e)
+			continue
+		}
+		t.entry(e, e.Location != last, shown[kind] == 1)
+		last = e.Location
+	}
+	for _, kind := range order {
+		rest := left[kind]
+		var at []string
+		for _, e := range rest {
+			if n := fmt.Sprint(e.Location.Line); e.Location.Line > 0 && !slices.Contains(at, n) {
+				at = append(at, n)
+			}
+		}
+		where := ""
+		switch {
+		case len(at) > 20:
+			where = fmt.Sprintf(", in lines %s, …", strings.Join(at[:20], ", "))
+		case len(at) > 0:
+			where = fmt.Sprintf(", in %s %s", plural(len(at), "line"), strings.Join(at, ", "))
+		}
+		t.printf("%6s and %d more of %s in this file with the same fix%s\n", "…", len(rest), rest[0].Rule, where)
+	}
+}
+
+// entry writes one finding, with its source line unless it was just shown, and with
+// its fix unless the file has shown it already.
+func (t *checkText) entry(e *entry, source, fix bool) {
+	line := "-"
+	if e.Location.Line > 0 {
+		line = fmt.Sprint(e.Location.Line)
+	}
+	message := lines(e.Message)
+	severity := t.paint(severityColors[e.Severity], fmt.Sprintf("%-7s", e.Severity))
+	t.printf("%6s %s %s  %s\n", line, severity, e.Rule, message[0])
+	for _, l := range message[1:] {
+		t.printf("%6s   %s\n", "│", l)
+	}
+	if source && e.Source != "" {
+		t.printf("%6s %s\n", "│", t.paint(Faint, clean(e.Source, mostName)))
+	}
+	for i, subject := range e.subjects {
+		if i == mostSubjects {
+			t.printf("%6s and %d more %s\n", "", len(e.subjects)-i, plural(len(e.subjects)-i, "object"))
+			break
+		}
+		t.printf("%6s %s\n", "", clean(subject, mostName))
+	}
+	if fix && e.Fix != "" {
+		t.printf("%6s fix: %s\n", "", strings.Join(lines(e.Fix), " "))
+	}
+}
+
+func (t *checkText) notChecked() {
+	if len(t.NotChecked) == 0 {
+		return
+	}
+	t.section("%s", t.paint(Warn, fmt.Sprintf("Not checked (%d)", len(t.NotChecked))))
+	var order []string
+	groups := map[string][]Unchecked{}
+	for _, u := range t.NotChecked {
+		kind := join(u.Gate, u.Reason, u.Next)
+		if groups[kind] == nil {
+			order = append(order, kind)
+		}
+		groups[kind] = append(groups[kind], u)
+	}
+	for _, kind := range order {
+		group := groups[kind]
+		reason := lines(group[0].Reason)
+		t.printf("  %s: %s\n", group[0].Gate, reason[0])
+		for _, l := range reason[1:] {
+			t.printf("  │ %s\n", l)
+		}
+		for _, u := range group {
+			t.printf("    %s", clean(u.Subject, mostName))
+			if at := u.Location.String(); at != "" {
+				t.printf("  %s", t.paint(Faint, clean(at, mostName)))
+			}
+			if len(t.Clusters) > 1 && len(u.Clusters) > 0 {
+				t.printf("  on %s", clean(strings.Join(u.Clusters, ", "), mostName))
+			}
+			t.WriteByte('\n')
+		}
+		if group[0].Next != "" {
+			t.printf("    next: %s\n", strings.Join(lines(group[0].Next), " "))
+		}
+	}
+}
+
+func (t *checkText) placeholders() {
+	n := len(t.Placeholders)
+	if n == 0 {
+		return
+	}
+	t.section("Stand-ins: %d %s that only the %s, checked with made-up values", n, plural(n, "Secret"),
+		map[bool]string{true: "cluster has", false: "clusters have"}[len(t.Clusters) == 1])
+	if n > mostPlaceholders {
+		return
+	}
+	for _, p := range t.Placeholders {
+		t.printf("  %s from %s\n", clean(p.Secret, mostName), clean(p.From, mostName))
+	}
+}
+
+func (t *checkText) suppressed() {
+	var order []string
+	groups := map[string][]Finding{}
+	n := 0
+	for _, f := range t.Findings {
+		if f.Suppressed == nil {
+			continue
+		}
+		n++
+		kind := join(f.Rule, f.Suppressed.By, f.Suppressed.Reason, f.Suppressed.Expires)
+		if groups[kind] == nil {
+			order = append(order, kind)
+		}
+		groups[kind] = append(groups[kind], f)
+	}
+	if n == 0 {
+		return
+	}
+	t.section("Suppressed (%d)", n)
+	for _, kind := range order {
+		group := groups[kind]
+		s := group[0].Suppressed
+		by := s.By
+		if s.Expires != "" {
+			by += " until " + s.Expires
+		}
+		t.printf("  %s by %s: %s\n", group[0].Rule, clean(by, mostName), strings.Join(lines(s.Reason), " "))
+		for i, f := range group {
+			if i == mostSuppressed {
+				t.printf("    and %d more\n", len(group)-i)
+				break
+			}
+			place := f.Location.String()
+			if f.Object != "" {
+				place += "  " + f.Object
+			}
+			t.printf("    %s\n", clean(place, mostName))
+		}
+	}
+}
+
+func (t *checkText) summary() {
+	with := ""
+	if t.KubeVersion != "" {
+		with = ", for Kubernetes " + t.KubeVersion
+	}
+	t.section("Looked at %d %s in %d %s%s", t.Objects(), plural(t.Objects(), "object"), len(t.Clusters), plural(len(t.Clusters), "cluster"), with)
+	for _, c := range t.Clusters {
+		t.printf("  %s (%s)\n", clean(c.Name, mostName), clean(c.Path, mostName))
+		t.printf("    %s, %s,\n", ratio(c.Built, c.Kustomizations, "Kustomization", "built"), ratio(c.Rendered, c.HelmReleases, "HelmRelease", "rendered"))
+		t.printf("    %d %s, %d with pods, %d custom %s\n", c.Objects, plural(c.Objects, "object"), c.Pods, c.CustomResources, plural(c.CustomResources, "resource"))
+	}
+	if len(t.Gates) > 0 {
+		t.WriteByte('\n')
+		width := 0
+		for _, g := range t.Gates {
+			width = max(width, len(g.Name))
+		}
+		t.printf("%-*s  findings  failing  suppressed  not checked\n", width, "gate")
+		for _, g := range t.Gates {
+			t.printf("%-*s  %8d  %7d  %10d  %11d\n", width, g.Name, g.Findings, g.Failing, g.Suppressed, g.NotChecked)
+		}
+	}
+	if len(t.Off) > 0 {
+		t.section("Turned off in lumacore.yaml: %s", strings.Join(t.Off, ", "))
+	}
+	t.section("%s", t.verdict())
+}
+
+// ratio says how many of all are done: "8 of 9 HelmReleases rendered".
+func ratio(done, all int, noun, verb string) string {
+	if all == 0 {
+		return "no " + noun
+	}
+	return fmt.Sprintf("%d of %d %s %s", done, all, plural(all, noun), verb)
+}
+
+// verdict is the last line.
+func (t *checkText) verdict() string {
+	count := map[Severity]int{}
+	for _, f := range t.Findings {
+		if f.Suppressed == nil {
+			count[f.Severity]++
+		}
+	}
+	var found []string
+	for _, s := range Severities {
+		if n := count[s]; n > 0 && s != Info {
+			found = append(found, fmt.Sprintf("%d %s", n, plural(n, string(s))))
+		} else if n > 0 {
+			found = append(found, fmt.Sprintf("%d for information", n))
+		}
+	}
+	if len(t.NotChecked) > 0 {
+		found = append(found, fmt.Sprintf("%d not checked", len(t.NotChecked)))
+	}
+	switch {
+	case t.Objects() == 0:
+		return t.paint(Bad, "FAILED") + ": nothing was checked, because no cluster has an object"
+	case t.Failed():
+		return t.paint(Bad, "FAILED") + ": " + strings.Join(found, ", ")
+	case len(found) == 0:
+		return t.paint(Good, "passed") + ": no findings"
+	default:
+		return t.paint(Good, "passed") + ": " + strings.Join(found, ", ")
+	}
+}

@@ -1,0 +1,46 @@
+package report
+
+import "strings"
+
+// where says where an object comes from and is applied: chart, Kustomization,
+// environment, clusters. Clusters are named only where the repository has more than
+// one.
+func (f Finding) where(clusters int) string {
+	var parts []string
+	if f.HelmRelease != "" {
+		by := "HelmRelease " + f.HelmRelease
+		if f.Template != "" {
+			by += " (" + f.Template + ")"
+		}
+		parts = append(parts, by)
+	}
+	if f.Kustomization != "" {
+		parts = append(parts, "Kustomization "+f.Kustomization)
+	}
+	if f.Environment != "" {
+		parts = append(parts, "environment "+f.Environment)
+	}
+	if clusters > 1 && len(f.Clusters) > 0 {
+		parts = append(parts, plural(len(f.Clusters), "cluster")+" "+strings.Join(f.Clusters, ", "))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// subject is the object of a finding and where it is applied, or "".
+func (f Finding) subject(clusters int) string {
+	where := f.where(clusters)
+	switch {
+	case f.Object == "":
+		return where
+	case where == "":
+		return f.Object
+	}
+	return f.Object + ", " + where
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
