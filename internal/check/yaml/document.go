@@ -73,7 +73,7 @@ func indentedByTab(line []byte) bool {
 
 // document looks at the keys and values of a document.
 func (f *file) document(d *gitops.Document) {
-	w := walker{file: f, doc: d, object: f.manifest && (object(d) != "" || isKustomization(f.name))}
+	w := walker{file: f, doc: d, object: len(applied([]*gitops.Document{d}, isKustomization(f.name))) > 0}
 	w.walk(d.Node)
 }
 
@@ -82,7 +82,7 @@ func (f *file) document(d *gitops.Document) {
 type walker struct {
 	*file
 	doc    *gitops.Document
-	object bool // of Kubernetes or kustomize, so that it is known who reads it
+	object bool // of Kubernetes or kustomize: it is known who reads it
 	at     []string
 }
 
