@@ -168,29 +168,31 @@ func (f *repositoryFlags) chosen(all []gitops.Cluster) ([]gitops.Cluster, error)
 	return slices.DeleteFunc(all, func(c gitops.Cluster) bool { return !slices.Contains(f.clusters, c.Name) }), nil
 }
 
-// progress shows how far rendering is when it takes longer than a moment.
+// progress shows how far rendering is when it takes longer than a moment: on a
+// terminal as it goes, elsewhere in one line at the end.
 func (f *repositoryFlags) progress() (step func(done, known int), end func()) {
 	const moment = 2 * time.Second
 	begin := time.Now()
 	var steps *report.Steps
-	state := ""
-	return func(done, known int) {
-			if steps == nil && time.Since(begin) < moment {
-				return
-			}
-			if steps == nil {
-				steps = f.streams.Steps("render")
-			}
-			state = fmt.Sprintf("%d of %d", done, known)
-			if f.streams.ErrTTY {
-				steps.Set("render", state)
-			}
-		}, func() {
-			if steps != nil {
-				steps.End("render", state)
-				steps.Close()
-			}
+	var state string
+	step = func(done, known int) {
+		state = fmt.Sprintf("%d of %d", done, known)
+		if steps == nil && f.streams.ErrTTY && time.Since(begin) > moment {
+			steps = f.streams.Steps("render")
 		}
+		if steps != nil {
+			steps.Set("render", state)
+		}
+	}
+	return step, func() {
+		switch took := time.Since(begin); {
+		case steps != nil:
+			steps.End("render", state)
+			steps.Close()
+		case took > moment && !f.streams.ErrTTY:
+			fmt.Fprintf(f.streams.Err, "rendered %s Kustomizations and HelmReleases in %s\n", state, report.Duration(took))
+		}
+	}
 }
 
 // pathArg wants no argument or one folder.

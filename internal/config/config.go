@@ -28,6 +28,9 @@ const DefaultEnvironmentLabel = "lumacore.env"
 type Cluster struct {
 	Name string
 	Path string // of the folder that Flux reads first, relative to the repository
+	// Substitute are the variables of the Flux Kustomization that applies Path, when
+	// that one is not in the repository: who bootstraps the cluster sets them there.
+	Substitute map[string]string
 }
 
 // Check configures the gates.

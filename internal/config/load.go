@@ -346,6 +346,12 @@ func (r *reader) cluster(c *Config, n *yaml.Node, at string) {
 				r.mistake(v.Line, "%s is %q; name a folder of the repository, relative to its root", at, cut(text))
 			}
 		},
+		"substitute": func(v *yaml.Node, at string) {
+			cl.Substitute = map[string]string{}
+			r.keys(v, at, func(key, value *yaml.Node, where string) {
+				cl.Substitute[key.Value] = r.scalar(value, where)
+			})
+		},
 	})
 	if n.Kind != yaml.MappingNode {
 		r.notMapping(n, at)

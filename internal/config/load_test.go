@@ -75,7 +75,7 @@ func TestDocumentedExample(t *testing.T) {
 		return line(1 + strings.Count(before, "\n"))
 	}
 	want := &Config{
-		Clusters:         []Cluster{{Name: "home", Path: "clusters/home"}},
+		Clusters:         []Cluster{{Name: "home", Path: "clusters/home", Substitute: map[string]string{"CLUSTER_NAME": "home"}}},
 		EnvironmentLabel: "lumacore.env",
 		Check: Check{
 			KubeVersion: "1.36", FailOn: report.Error,

@@ -37,6 +37,10 @@ type Cluster struct {
 	// when nothing says so.
 	SourceKind, SourceNamespace, SourceName string
 
+	// Substitute are variables of the Kustomization that applies Path, from outside
+	// of the repository.
+	Substitute map[string]string
+
 	Location report.Location // of what says that this is a cluster
 }
 
@@ -81,6 +85,7 @@ func declaredClusters(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 	for _, doc := range d.others {
 		d.instance(doc)
 	}
+	d.variants()
 	var out []Cluster
 	for _, c := range declared {
 		dir := cleanPath(c.Path)
@@ -88,7 +93,7 @@ func declaredClusters(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 			return nil, report.Misuse("correct the path under clusters in "+config.File, "cluster %s: the repository has no folder %s", c.Name, c.Path)
 		}
 		found := d.roots[dir]
-		found.Name, found.Path = c.Name, dir
+		found.Name, found.Path, found.Substitute = c.Name, dir, c.Substitute
 		out = append(out, found)
 	}
 	slices.SortFunc(out, func(a, b Cluster) int { return strings.Compare(a.Name, b.Name) })

@@ -134,6 +134,7 @@ func (r *renderer) root() *Kustomization {
 			if k := r.kustomization(&Object{Unstructured: u, Origin: Origin{Location: doc.Location()}, doc: doc}); k != nil {
 				r.Kustomizations = append(r.Kustomizations, k)
 				r.seen[k.Object.Key()] = true
+				r.substitute(k)
 				return k
 			}
 		}
@@ -157,7 +158,19 @@ func (r *renderer) root() *Kustomization {
 	k := &Kustomization{Object: &Object{Unstructured: u, Origin: Origin{Location: r.sync.Location}}, Spec: spec, Implied: true, Path: r.sync.Path}
 	r.Kustomizations = append(r.Kustomizations, k)
 	r.seen[k.Object.Key()] = true
+	r.substitute(k)
 	return k
+}
+
+// substitute gives the root the variables that it has from outside.
+func (r *renderer) substitute(k *Kustomization) {
+	if len(r.sync.Substitute) == 0 {
+		return
+	}
+	if k.Spec.Spec.PostBuild == nil {
+		k.Spec.Spec.PostBuild = &kustomizev1.PostBuild{}
+	}
+	k.Spec.Spec.PostBuild.Substitute = merged(k.Spec.Spec.PostBuild.Substitute, r.sync.Substitute)
 }
 
 // kustomization reads a Flux Kustomization; nil if it cannot be read.
