@@ -3,6 +3,7 @@ package yaml
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -323,7 +324,7 @@ func TestOrphans(t *testing.T) {
 		"a folder that nothing refers to": {map[string]string{
 			"cluster/flux.yaml": flux, "apps/kustomization.yaml": "resources: [a.yaml]\n", "apps/a.yaml": object("a"),
 			"apps/old/kustomization.yaml": "resources: [b.yaml, x]\n", "apps/old/b.yaml": object("b"), "apps/old/x/kustomization.yaml": "resources: [x.yaml]\n", "apps/old/x/x.yaml": object("x"),
-		}, []string{"apps/old/b.yaml:1 yaml/orphan no cluster reads the folder apps/old, so none of its 4 files is applied"}},
+		}, []string{"apps/old/b.yaml:1 yaml/orphan no cluster reads the folder apps/old, so none of its 4 manifests is applied"}},
 		"a component that nothing uses": {map[string]string{
 			"cluster/a.yaml": object("a"), "components/c/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
 		}, []string{"components/c/kustomization.yaml:1 yaml/orphan no cluster reads this file, so nothing of it is applied"}},
@@ -361,20 +362,41 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// TestNotBuilt: while a Kustomization does not build it is not known what it
-// would read.
-func TestNotBuilt(t *testing.T) {
+// TestUnknown: while it is not known what something reads, it is not known what
+// nothing reads.
+func TestUnknown(t *testing.T) {
 	t.Parallel()
-	rep := checktest.Run(t, Gate, "-- cluster/flux.yaml --\n"+flux+"-- apps/kustomization.yaml --\nresources: [gone.yaml]\n-- apps/a.yaml --\n"+configMap)
-	if lines := checktest.Lines(rep); len(lines) > 0 {
-		t.Errorf("findings: %q", lines)
-	}
-	want := []report.Unchecked{{
-		Gate: "yaml", Subject: "files that no cluster reads", Reason: "Kustomization flux-system/apps does not build, so it is not known which files it reads",
-		Next: "mend what gate render reports", Location: report.Location{File: "cluster/flux.yaml", Line: 1}, Clusters: []string{"example"},
-	}}
-	if diff := cmp.Diff(want, rep.NotChecked); diff != "" {
-		t.Errorf("not checked (-want +got):\n%s", diff)
+	for name, tt := range map[string]struct {
+		repository string
+		want       report.Unchecked
+	}{
+		"a Kustomization that does not build": {
+			"-- cluster/flux.yaml --\n" + flux + "-- apps/kustomization.yaml --\nresources: [gone.yaml]\n-- apps/a.yaml --\n" + configMap,
+			report.Unchecked{
+				Reason: "Kustomization flux-system/apps does not build, so it is not known which files it reads",
+				Next:   "mend what gate render reports", Location: report.Location{File: "cluster/flux.yaml", Line: 1},
+			},
+		},
+		"an ArtifactGenerator": {
+			"-- cluster/flux.yaml --\napiVersion: source.extensions.fluxcd.io/v1beta1\nkind: ArtifactGenerator\nmetadata:\n  name: a\n  namespace: flux-system\n-- apps/a.yaml --\n" + configMap,
+			report.Unchecked{
+				Reason: "ArtifactGenerator flux-system/a is not rendered, so it is not known which files it reads",
+				Next:   "look through the folders that it reads by hand", Location: report.Location{File: "cluster/flux.yaml", Line: 1},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rep := checktest.Run(t, Gate, tt.repository)
+			if lines := checktest.Lines(rep); len(lines) > 0 {
+				t.Errorf("findings: %q", lines)
+			}
+			tt.want.Gate, tt.want.Subject, tt.want.Clusters = "yaml", "files that no cluster reads", []string{"example"}
+			got := slices.DeleteFunc(rep.NotChecked, func(u report.Unchecked) bool { return u.Gate != "yaml" })
+			if diff := cmp.Diff([]report.Unchecked{tt.want}, got); diff != "" {
+				t.Errorf("not checked (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 )
 
@@ -53,16 +54,13 @@ func (r *repository) orphans(out *check.Reporter) {
 	if len(r.read) == 0 {
 		return // no cluster, or none that renders: gate render says so
 	}
-	// What a Kustomization that cannot be built would have read is not known.
 	for _, c := range r.Render.Clusters {
-		for _, k := range c.Kustomizations {
-			if !k.Built && !k.Suspended && k.Path != "" && r.Tree.IsDir(k.Path) {
-				out.Unchecked(report.Unchecked{
-					Subject: "files that no cluster reads", Reason: fmt.Sprintf("Kustomization %s does not build, so it is not known which files it reads", k.Name()),
-					Next: "mend what gate render reports", Location: k.Object.Origin.Location, Clusters: []string{c.Name},
-				})
-				return
-			}
+		if what, next, at := unknown(r.Tree, c); what != "" {
+			out.Unchecked(report.Unchecked{
+				Subject: "files that no cluster reads", Reason: what + ", so it is not known which files it reads", Next: next,
+				Location: at, Clusters: []string{c.Name},
+			})
+			return
 		}
 	}
 	type count struct{ all, orphans int }
@@ -108,7 +106,7 @@ func (r *repository) orphans(out *check.Reporter) {
 			out.Add(f)
 		case !reported[top]:
 			reported[top] = true
-			out.File("yaml/orphan", first.Location(), "no cluster reads the folder %s, so none of its %d files is applied", top, folders[top].all)
+			out.File("yaml/orphan", first.Location(), "no cluster reads the folder %s, so none of its %d manifests is applied", top, folders[top].all)
 		}
 	}
 	for chart, read := range charts {
@@ -116,6 +114,22 @@ func (r *repository) orphans(out *check.Reporter) {
 			out.File("yaml/orphan", report.Location{File: path.Join(chart, "Chart.yaml")}, "no HelmRelease uses the chart %s, so nothing of it is applied", chart)
 		}
 	}
+}
+
+// unknown names something of which it is not known which files it reads; "" if
+// there is nothing such.
+func unknown(t *gitops.Tree, c *render.Cluster) (what, next string, at report.Location) {
+	for _, k := range c.Kustomizations {
+		if !k.Built && k.Path != "" && t.IsDir(k.Path) {
+			return fmt.Sprintf("Kustomization %s does not build", k.Name()), "mend what gate render reports", k.Object.Origin.Location
+		}
+	}
+	for _, o := range c.Objects {
+		if o.Is(gitops.GroupOperator, "ResourceSet") || o.Is(gitops.GroupSource, "ArtifactGenerator") || o.Is("source.extensions.fluxcd.io", "ArtifactGenerator") {
+			return o.Key().String() + " is not rendered", "look through the folders that it reads by hand", o.Origin.Location
+		}
+	}
+	return "", "", report.Location{}
 }
 
 // testFolders returns what tells whether a file belongs to tests or examples: by
