@@ -1,0 +1,9 @@
+package schema
+
+import (
+	"testing"
+
+	"lumacore.dev/lumacore/internal/check/checktest"
+)
+
+func TestExamples(t *testing.T) { checktest.Examples(t, Gate) }
