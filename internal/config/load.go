@@ -172,6 +172,17 @@ func (r *reader) mapping(n *yaml.Node, at string, known fields) {
 	})
 }
 
+// words reads a mapping with keys of the owner's.
+func (r *reader) words(n *yaml.Node, at, what string, do func(key, value *yaml.Node, where string)) {
+	switch {
+	case null(n):
+	case n.Kind != yaml.MappingNode:
+		r.mistake(n.Line, "%s is %s; a mapping of %s is expected", at, kindOf(n), what)
+	default:
+		r.keys(n, at, do)
+	}
+}
+
 // keys calls do for every key of a mapping.
 func (r *reader) keys(n *yaml.Node, at string, do func(key, value *yaml.Node, where string)) {
 	seen := map[string]int{}
@@ -348,7 +359,7 @@ func (r *reader) cluster(c *Config, n *yaml.Node, at string) {
 		},
 		"substitute": func(v *yaml.Node, at string) {
 			cl.Substitute = map[string]string{}
-			r.keys(v, at, func(key, value *yaml.Node, where string) {
+			r.words(v, at, "variables to values", func(key, value *yaml.Node, where string) {
 				cl.Substitute[key.Value] = r.scalar(value, where)
 			})
 		},
@@ -416,14 +427,7 @@ func severities() []string {
 }
 
 func (r *reader) severity(c *Check, n *yaml.Node, at string) {
-	if null(n) {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		r.mistake(n.Line, "%s is %s; a mapping of rules or gates to severities is expected", at, kindOf(n))
-		return
-	}
-	r.keys(n, at, func(key, value *yaml.Node, where string) {
+	r.words(n, at, "rules or gates to severities", func(key, value *yaml.Node, where string) {
 		s := r.oneOf(value, where, append(severities(), string(Off))...)
 		c.Severity = append(c.Severity, Override{
 			Rule: key.Value, Severity: report.Severity(s), Location: report.Location{File: File, Line: key.Line},

@@ -183,6 +183,8 @@ func TestLoadRefuses(t *testing.T) {
 		"severities in a list": {file(head + "check: {severity: [images]}\n"), "lumacore.yaml:3: check.severity is a list; a mapping of rules or gates to severities is expected"},
 		"a registry as URL":    {file(head + "check: {images: {registries: ['https://ghcr.io']}}\n"), `lumacore.yaml:3: check.images.registries[0] is "https://ghcr.io"; write it as images begin: ghcr.io or docker.io/library`},
 		"a cluster outside":    {file(head + "clusters: [{name: a, path: ../a}]\n"), `lumacore.yaml:3: clusters[0].path is "../a"; name a folder of the repository, relative to its root`},
+		"variables in a list":  {file(head + "clusters: [{name: a, path: b, substitute: [A, B]}]\n"), "lumacore.yaml:3: clusters[0].substitute is a list; a mapping of variables to values is expected"},
+		"a variable of a list": {file(head + "clusters: [{name: a, path: b, substitute: {A: [B]}}]\n"), "lumacore.yaml:3: clusters[0].substitute.A is a list; a text is expected"},
 		"a cluster's name twice": {
 			file(head + "clusters:\n  - {name: a, path: x}\n  - {name: a, path: y}\n"),
 			`lumacore.yaml:5: clusters[1] has the name "a" of clusters[0]; names tell clusters apart in the report`,
