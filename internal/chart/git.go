@@ -142,12 +142,13 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.Buffer.Write(p)
 }
 
-// refusal says what git says, in its last words.
+// refusal says what git says first: what follows are its guesses.
 func refusal(stderr string) error {
-	said := "git gave no reason"
+	said := "it gives no reason"
 	for line := range strings.Lines(stderr) {
 		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "fatal: "); ok {
 			said = rest
+			break
 		}
 	}
 	lower := strings.ToLower(stderr)

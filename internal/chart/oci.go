@@ -75,7 +75,7 @@ func (s *Store) OCI(ctx context.Context, o OCI) (*Chart, error) {
 		}
 		if !have || !s.offline && o.Digest == "" {
 			err := s.download(ctx, title, repo.RegistryStr(), func(ctx context.Context) error {
-				r := registry{s, []remote.Option{
+				r := puller{[]remote.Option{
 					remote.WithContext(ctx), remote.WithTransport(s.transport),
 					remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("lumacore"),
 					remote.WithRetryBackoff(remote.Backoff{Duration: 300 * time.Millisecond, Factor: 3, Jitter: 0.1, Steps: attempts}),
@@ -126,14 +126,14 @@ func (o OCI) repository() (name.Repository, error) {
 	return repo, nil
 }
 
-type registry struct {
-	s    *Store
+// puller asks one registry.
+type puller struct {
 	opts []remote.Option
 }
 
 // resolve returns the digest that the reference stands for, and what Flux calls
 // the revision.
-func (r registry) resolve(repo name.Repository, o OCI) (at name.Digest, revision string, err error) {
+func (r puller) resolve(repo name.Repository, o OCI) (at name.Digest, revision string, err error) {
 	if o.Digest != "" {
 		if _, err := v1.NewHash(o.Digest); err != nil {
 			return at, "", &Unavailable{Reason: fmt.Sprintf("%q is no digest", o.Digest), Missing: true}
@@ -168,7 +168,7 @@ func (r registry) resolve(repo name.Repository, o OCI) (at name.Digest, revision
 }
 
 // newest returns the tag of the newest version in a range.
-func (r registry) newest(repo name.Repository, semverRange, filter, mediaType string) (string, error) {
+func (r puller) newest(repo name.Repository, semverRange, filter, mediaType string) (string, error) {
 	tags, err := remote.List(repo, r.opts...)
 	if err != nil {
 		return "", err
@@ -208,7 +208,7 @@ func (r registry) newest(repo name.Repository, semverRange, filter, mediaType st
 
 // layer downloads the layer that holds the chart. The registry client verifies the
 // digests of the manifest and of the layer.
-func (r registry) layer(at name.Digest, mediaType string) ([]byte, error) {
+func (r puller) layer(at name.Digest, mediaType string) ([]byte, error) {
 	img, err := remote.Image(at, r.opts...)
 	if err != nil {
 		return nil, err

@@ -404,7 +404,11 @@ func inOrder(docs []doc) []doc {
 		if hook(a) == 1 {
 			return cmp.Or(cmp.Compare(weight(a), weight(b)), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.GetName(), b.GetName()))
 		}
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetName(), b.GetName()))
+		n := cmp.Compare(rank(a), rank(b))
+		if n == 0 && rank(a) == len(order) {
+			n = cmp.Compare(a.GetKind(), b.GetKind())
+		}
+		return n // within a kind in the order of the files
 	})
 	return out
 }
