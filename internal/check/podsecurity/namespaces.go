@@ -65,7 +65,7 @@ func namespacesOf(c *render.Cluster, out *check.Reporter) map[string]*namespace 
 	for _, o := range c.Of("", "Namespace") {
 		labels := readLabels(c, o, out)
 		if o.GetName() == "" || declared[o.GetName()] {
-			continue // no name, or two owners: other gates report them
+			continue // no name, or two owners: gates schema and render report them
 		}
 		declared[o.GetName()] = true
 		space := &namespace{name: o.GetName(), object: o}
