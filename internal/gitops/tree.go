@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fluxcd/pkg/sourceignore"
@@ -27,6 +28,7 @@ const (
 	MaxFileSize  = 16 << 20  // bytes of one file; the largest CRD bundles have about 5 MiB
 	MaxTreeSize  = 512 << 20 // bytes of all files that are read
 	MaxPathDepth = 64        // folders in folders
+	MaxPatterns  = 1000      // lines of all .sourceignore files: each file is compared with each
 )
 
 // Excluded is the reason in [Tree.LeftOut] of what the repository itself excludes.
@@ -57,6 +59,9 @@ type entry struct {
 	once sync.Once
 	data []byte
 	err  error
+
+	split sync.Once
+	lines []int // where each line begins
 }
 
 // Open takes a snapshot of the folder root: of the files that Git knows or would
@@ -75,35 +80,49 @@ func Open(ctx context.Context, root string) (*Tree, error) {
 		return nil, err
 	}
 	t := &Tree{Root: root, root: r, files: map[string]*entry{}, dirs: map[string][]string{}, left: map[string]string{}}
-	names, err := gitFiles(ctx, root)
-	if err != nil {
+	if err := t.open(ctx); err != nil {
+		r.Close()
 		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Tree) open(ctx context.Context) error {
+	names, err := gitFiles(ctx, t.Root)
+	if err != nil {
+		return err
 	}
 	if len(names) == 0 {
 		if names, err = t.walk(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if len(names) > MaxFiles {
-		return nil, fmt.Errorf("%s has %d files; %d are the most that are read. Name the folder that Flux reads, or exclude the rest in .sourceignore", root, len(names), MaxFiles)
+		return fmt.Errorf("%s has more than %d files, which are the most that are read; name the folder that Flux reads, or list the rest in .gitignore", t.Root, MaxFiles)
 	}
 	for _, name := range names {
 		t.add(name)
 	}
-	t.ignore()
+	t.behindLinks()
+	if err := t.ignore(); err != nil {
+		return err
+	}
 	t.index()
-	return t, nil
+	return nil
 }
 
-// FromFiles makes a tree of files in memory.
+// FromFiles makes a tree of files in memory. It is not bounded, except that more
+// than [MaxPatterns] lines of .sourceignore are not applied.
 func FromFiles(files map[string][]byte) *Tree {
 	t := &Tree{Root: ".", files: map[string]*entry{}, dirs: map[string][]string{}, left: map[string]string{}}
 	for name, data := range files {
 		e := &entry{size: int64(len(data)), data: data}
 		e.once.Do(func() {})
-		t.files[path.Clean(name)] = e
+		if name = path.Clean("/" + name)[1:]; name != "" {
+			t.files[name] = e
+		}
 	}
-	t.ignore()
+	_ = t.ignore()
 	t.index()
 	return t
 }
@@ -121,7 +140,15 @@ func (t *Tree) Close() error {
 func gitFiles(ctx context.Context, root string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "git", "-C", root, "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z")
+	// In a container of CI the repository often belongs to another user, which Git
+	// refuses (safe.directory) because its configuration can name programs to run.
+	// The only one that ls-files would run is core.fsmonitor.
+	cmd := exec.CommandContext(ctx, "git", "-C", root, "-c", "safe.directory=*", "-c", "core.fsmonitor=false",
+		"ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z")
+	// In a hook Git's variables point to what is committed, not to root.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "GIT_") && !strings.HasPrefix(kv, "GIT_EXEC_PATH=") && !strings.HasPrefix(kv, "GIT_CONFIG_")
+	})
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -131,8 +158,8 @@ func gitFiles(ctx context.Context, root string) ([]string, error) {
 	}
 	var names []string
 	for name := range bytes.SplitSeq(out, []byte{0}) {
-		if len(name) > 0 {
-			names = append(names, string(name))
+		if len(name) > 0 { // of a repository in this one it ends in a slash
+			names = append(names, strings.TrimSuffix(string(name), "/"))
 		}
 	}
 	return names, nil
@@ -168,24 +195,37 @@ func (t *Tree) walk() ([]string, error) {
 func (t *Tree) add(name string) {
 	fi, err := t.root.Lstat(name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // deleted in the work tree, still in Git's index
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // deleted, still in Git's index
 	case err != nil:
 		t.left[name] = err.Error()
 	case fi.Mode()&fs.ModeSymlink != 0:
 		t.left[name] = "is a symbolic link; Flux leaves them out of its artifacts"
-	case fi.IsDir(): // a submodule; GitRepository has recurseSubmodules, off by default
-		t.left[name] = "is a Git submodule"
+	case fi.IsDir(): // GitRepository has recurseSubmodules, off by default
+		t.left[name] = "is a Git repository of its own"
 	case !fi.Mode().IsRegular():
 		t.left[name] = "is no regular file"
 	case fi.Size() > MaxFileSize:
-		t.left[name] = fmt.Sprintf("has %d MiB; %d are the most that are read", fi.Size()>>20, MaxFileSize>>20)
+		t.left[name] = fmt.Sprintf("has more than %d MiB, which are the most that are read", MaxFileSize>>20)
 	default:
 		t.files[name] = &entry{size: fi.Size()}
 	}
 }
 
+// behindLinks leaves out what Git knows below a folder that is a link by now.
+func (t *Tree) behindLinks() {
+	for name := range t.files {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if why := t.left[dir]; why != "" {
+				delete(t.files, name)
+				t.left[name] = "is in " + dir + ", which " + why
+				break
+			}
+		}
+	}
+}
+
 // ignore applies the .sourceignore files and source-controller's default list.
-func (t *Tree) ignore() {
+func (t *Tree) ignore() error {
 	var patterns []gitignore.Pattern
 	var names []string
 	for name := range t.files {
@@ -207,6 +247,9 @@ func (t *Tree) ignore() {
 			domain = strings.Split(dir, "/")
 		}
 		patterns = append(patterns, sourceignore.ReadPatterns(bytes.NewReader(data), domain)...)
+		if len(patterns) > MaxPatterns {
+			return fmt.Errorf("%s: the .sourceignore files have more than %d patterns, which are the most that are read", name, MaxPatterns)
+		}
 	}
 	match := sourceignore.NewDefaultMatcher(patterns, nil)
 	for name := range t.files {
@@ -215,6 +258,7 @@ func (t *Tree) ignore() {
 			t.left[name] = Excluded
 		}
 	}
+	return nil
 }
 
 // index fills what lookups need.
@@ -295,17 +339,24 @@ func (t *Tree) load(name string, e *entry) ([]byte, error) {
 // Line returns one line of a file without the white space around it, or "".
 func (t *Tree) Line(name string, line int) string {
 	data, err := t.ReadFile(name)
-	if err != nil || line < 1 {
+	if err != nil {
 		return ""
 	}
-	for ; line > 1; line-- {
-		i := bytes.IndexByte(data, '\n')
-		if i < 0 {
-			return ""
+	e := t.files[name]
+	e.split.Do(func() {
+		for at := 0; ; {
+			e.lines = append(e.lines, at)
+			i := bytes.IndexByte(data[at:], '\n')
+			if i < 0 {
+				return
+			}
+			at += i + 1
 		}
-		data = data[i+1:]
+	})
+	if line < 1 || line > len(e.lines) {
+		return ""
 	}
-	data, _, _ = bytes.Cut(data, []byte("\n"))
+	data, _, _ = bytes.Cut(data[e.lines[line-1]:], []byte("\n"))
 	const most = 200
 	if data = bytes.TrimSpace(data); len(data) > most {
 		data = append(bytes.ToValidUTF8(slices.Clone(data[:most]), nil), "…"...)
