@@ -199,9 +199,9 @@ func (t *Tree) add(name string) {
 	case err != nil:
 		t.left[name] = err.Error()
 	case fi.Mode()&fs.ModeSymlink != 0:
-		t.left[name] = "is a symbolic link; Flux leaves them out of its artifacts"
+		t.left[name] = symlink
 	case fi.IsDir(): // GitRepository has recurseSubmodules, off by default
-		t.left[name] = "is a Git repository of its own"
+		t.left[name] = repository
 	case !fi.Mode().IsRegular():
 		t.left[name] = "is no regular file"
 	case fi.Size() > MaxFileSize:
@@ -211,14 +211,22 @@ func (t *Tree) add(name string) {
 	}
 }
 
-// behindLinks leaves out what Git knows below a folder that is a link by now.
+const (
+	symlink    = "is a symbolic link; Flux leaves them out of its artifacts"
+	repository = "is a Git repository of its own"
+)
+
+// behindLinks leaves out what Git knows below a folder that is a link by now, and
+// takes back that a folder is a repository when it has files of this one.
 func (t *Tree) behindLinks() {
 	for name := range t.files {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			if why := t.left[dir]; why != "" {
+			switch t.left[dir] {
+			case symlink:
 				delete(t.files, name)
-				t.left[name] = "is in " + dir + ", which " + why
-				break
+				t.left[name] = "is in " + dir + ", which " + symlink
+			case repository:
+				delete(t.left, dir)
 			}
 		}
 	}
