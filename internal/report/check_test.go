@@ -29,8 +29,8 @@ func exampleReport() *CheckReport {
 			{Name: "lab", Path: "clusters/lab", Kustomizations: 1, Built: 1, Objects: 1},
 		},
 		Gates: []GateResult{
-			{Name: "images", Title: "images that can change", Findings: 12, Failing: 2, Suppressed: 3, NotChecked: 1},
-			{Name: "schema", Title: "objects that the API server refuses", Findings: 4, Failing: 3},
+			{Name: "images", Title: "images that can change", Findings: 11, Suppressed: 3, NotChecked: 1},
+			{Name: "schema", Title: "objects that the API server refuses", Findings: 3, Failing: 3},
 			{Name: "network", Title: "policies that select nothing"},
 			{Name: "config", Title: "exceptions that have expired", Findings: 2, Failing: 2},
 		},
@@ -200,6 +200,8 @@ func TestVerdict(t *testing.T) {
 	warned.NotChecked = []Unchecked{{}}
 	strict := emptyReport()
 	strict.Findings, strict.Gates[0].Failing = warned.Findings[:1], 1
+	short := emptyReport()
+	short.Gates[0].Findings, short.Gates[0].Failing = 3, 3
 	none := emptyReport()
 	none.Clusters[0].Objects = 0
 	for name, tt := range map[string]struct {
@@ -207,12 +209,13 @@ func TestVerdict(t *testing.T) {
 		failed bool
 		want   string
 	}{
-		"fine":                    {emptyReport(), false, "passed: no findings"},
-		"below the limit":         {warned, false, "passed: 1 warning, 1 for information, 1 not checked"},
-		"at the limit":            {strict, true, "FAILED: 1 warning"},
-		"findings":                {exampleReport(), true, "FAILED: 5 errors, 11 warnings, 4 not checked"},
-		"no cluster":              {nothingReport(), true, "FAILED: nothing was checked, because no cluster has an object"},
-		"a cluster of no objects": {none, true, "FAILED: nothing was checked, because no cluster has an object"},
+		"fine":                        {emptyReport(), false, "passed: no findings"},
+		"below the limit":             {warned, false, "passed: 1 warning, 1 for information, 1 not checked"},
+		"at the limit":                {strict, true, "FAILED: 1 warning"},
+		"findings":                    {exampleReport(), true, "FAILED: 5 errors, 11 warnings, 4 not checked"},
+		"findings that are not shown": {short, true, "FAILED: 3 not shown"},
+		"no cluster":                  {nothingReport(), true, "FAILED: nothing was checked, because no cluster has an object"},
+		"a cluster of no objects":     {none, true, "FAILED: nothing was checked, because no cluster has an object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tt.report.Failed(); got != tt.failed {

@@ -285,9 +285,14 @@ func ratio(done, all int, noun, verb string) string {
 // verdict is the last line.
 func (t *checkText) verdict() string {
 	count := map[Severity]int{}
+	hidden := 0
+	for _, g := range t.Gates {
+		hidden += g.Findings
+	}
 	for _, f := range t.Findings {
 		if f.Suppressed == nil {
 			count[f.Severity]++
+			hidden--
 		}
 	}
 	var found []string
@@ -297,6 +302,9 @@ func (t *checkText) verdict() string {
 		} else if n > 0 {
 			found = append(found, fmt.Sprintf("%d for information", n))
 		}
+	}
+	if hidden > 0 { // whoever wrote the report has taken some out
+		found = append(found, fmt.Sprintf("%d not shown", hidden))
 	}
 	if len(t.NotChecked) > 0 {
 		found = append(found, fmt.Sprintf("%d not checked", len(t.NotChecked)))
