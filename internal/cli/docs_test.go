@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"lumacore.dev/lumacore/internal/check/registry"
 	"lumacore.dev/lumacore/internal/cli"
 	"lumacore.dev/lumacore/internal/cli/gendocs/pages"
 	"lumacore.dev/lumacore/internal/report"
@@ -36,5 +37,17 @@ func TestReference(t *testing.T) {
 		if want[filepath.Base(f)] == nil {
 			t.Errorf("%s is about no command; %s", f, help)
 		}
+	}
+}
+
+// TestRulesPage holds the committed page of all rules against the gates.
+func TestRulesPage(t *testing.T) {
+	const page = "../../docs/reference/rules.md"
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatalf("%v; run: make docs", err)
+	}
+	if want := pages.Rules(registry.Gates); !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the rules say; run: make docs", page)
 	}
 }

@@ -1,5 +1,6 @@
-// Package pages makes Markdown pages from a tree of commands. The generator and
-// the test that holds the committed pages against the tree share it.
+// Package pages makes Markdown pages from a tree of commands and from the rules of
+// all gates. The generator and the test that holds the committed pages against them
+// share it.
 //
 // cobra's own generator does not know that every flag has a variable, and brings
 // a converter for man pages with it.
