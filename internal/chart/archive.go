@@ -151,7 +151,7 @@ func expand(files []*archive.BufferedFile, b *budget, depth int) ([]*archive.Buf
 func load(files []*archive.BufferedFile) (c *chartv2.Chart, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c, err = nil, fmt.Errorf("Helm gave up: %v", r)
+			c, err = nil, fmt.Errorf("it made Helm give up: %v", r)
 		}
 	}()
 	if c, err = loader.LoadFiles(files); err != nil {

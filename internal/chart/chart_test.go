@@ -148,12 +148,6 @@ func (r *helmRepository) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Write(data)
 }
 
-func (r *helmRepository) set(path string, data []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.files[path] = data
-}
-
 func (r *helmRepository) count(path string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

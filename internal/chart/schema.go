@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -92,8 +93,8 @@ func (s *Store) document(ctx context.Context, at, host string) ([]byte, error) {
 	})
 }
 
-// Violations lists what a validation found, one per line of it, without the
-// validator's heading.
+// Violations lists what a validation found, sorted, without the validator's
+// heading.
 func Violations(err error) []string {
 	var v *jsonschema.ValidationError
 	if !errors.As(err, &v) {
@@ -105,5 +106,6 @@ func Violations(err error) []string {
 			out = append(out, line)
 		}
 	}
-	return out
+	slices.Sort(out) // the validator ranges over maps
+	return slices.Compact(out)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
 	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"helm.sh/helm/v4/pkg/ignore"
 
 	"lumacore.dev/lumacore/internal/gitops"
@@ -157,19 +158,9 @@ func (s *Store) dependencies(ctx context.Context, t *gitops.Tree, at string, c *
 	if len(wanted) == len(c.Dependencies()) {
 		return nil
 	}
-	have := map[string]bool{}
-	for _, d := range c.Dependencies() {
-		have[d.Name()] = true
-	}
+	have := slices.Clone(c.Dependencies())
 	for _, want := range wanted {
-		if want == nil {
-			continue
-		}
-		name := want.Name
-		if want.Alias != "" {
-			name = want.Alias
-		}
-		if have[name] {
+		if want == nil || slices.ContainsFunc(have, func(d *chartv2.Chart) bool { return is(d, want) }) {
 			continue
 		}
 		dep, err := s.dependency(ctx, t, at, want)
@@ -183,6 +174,14 @@ func (s *Store) dependencies(ctx context.Context, t *gitops.Tree, at string, c *
 	}
 	sortDependencies(c)
 	return nil
+}
+
+// is tells whether a chart is the wanted dependency. Helm makes the aliases itself.
+func is(d *chartv2.Chart, want *chartv2.Dependency) bool {
+	if d.Name() == want.Alias {
+		return true
+	}
+	return d.Name() == want.Name && (want.Alias == "" || chartutil.IsCompatibleRange(want.Version, d.Metadata.Version))
 }
 
 func (s *Store) dependency(ctx context.Context, t *gitops.Tree, at string, want *chartv2.Dependency) (*chartv2.Chart, error) {

@@ -2,6 +2,7 @@ package helm
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"lumacore.dev/lumacore/internal/report"
@@ -55,6 +56,7 @@ func (e *ChartError) Error() string {
 //
 //	parse error at (podinfo/templates/x.yaml:3): function "foo" not defined
 //	execution error at (podinfo/templates/x.yaml:3:4): a value is required
+//	template: podinfo/templates/x.yaml:3:4: executing "…" at <…>: error calling include: template: …
 //	podinfo/templates/x.yaml:3:4
 //	  executing "podinfo/templates/x.yaml" at <include "y" .>:
 //	    error calling include:
@@ -62,52 +64,55 @@ func (e *ChartError) Error() string {
 //	  executing "y" at <.Values.a.b>:
 //	    nil pointer evaluating interface {}.b
 //
-// Of a chain, the last part says what is wrong, and the first where it was used.
+// The last two are the same chain of calls. Its last part says what is wrong, and
+// its first where that was used.
 func templateError(chart string, err error) *ChartError {
 	text := strings.TrimSpace(err.Error())
 	e := &ChartError{Chart: chart, Message: text}
 	for _, form := range []string{"parse error at (", "execution error at ("} {
 		if rest, ok := strings.CutPrefix(text, form); ok {
 			if at, why, ok := strings.Cut(rest, "): "); ok {
-				e.At, e.Message = place(at), strings.TrimSpace(why)
+				e.At, e.Message = place(at), short(why)
 				return e
 			}
 		}
 	}
-	var first, last report.Location
-	var where, why string
-	for line := range strings.Lines(text) {
-		content := strings.TrimSpace(line)
-		switch indent := len(line) - len(strings.TrimLeft(line, " ")); {
-		case content == "":
-		case indent == 0:
-			at := place(content)
-			if at.Line == 0 {
-				return e // none of the forms: the text as it stands
-			}
-			if first.File == "" {
-				first = at
-			}
-			last, where, why = at, "", ""
-		case strings.HasPrefix(content, "executing ") && why == "":
-			if _, at, ok := strings.Cut(content, " at <"); ok {
-				where = strings.TrimSuffix(at, ">:")
-			}
-		default:
-			why = strings.TrimSpace(why + " " + content)
+	// Both forms of the chain become one: calls, then the reason.
+	text = strings.Join(strings.Fields(text), " ")
+	var first, last, where string
+	for {
+		m := call.FindStringSubmatch(text)
+		if m == nil {
+			break
 		}
+		if last, where = m[1], m[2]; first == "" {
+			first = last
+		}
+		text = text[len(m[0]):]
 	}
-	if last.File == "" || why == "" {
+	if last == "" {
+		e.Message = short(text)
 		return e
 	}
-	e.At, e.Message = last, why
-	if where != "" {
-		e.Message = fmt.Sprintf("%s (in %s)", why, where)
-	}
-	if first != last {
-		e.Message += ", used by " + first.String()
+	e.At = place(last)
+	e.Message = fmt.Sprintf("%s (in %s)", short(text), where)
+	if place(first) != e.At {
+		e.Message += ", used by " + place(first).String()
 	}
 	return e
+}
+
+// call is one part of a chain of calls: the place, what was executed there, and
+// the function through which the next part was called.
+var call = regexp.MustCompile(`^(?:template: )?([^\s:]+:\d+(?::\d+)?):? executing "[^"]*" at <(.*?)>: (?:error calling \w+: )?`)
+
+// short keeps a message to what fits on a screen.
+func short(s string) string {
+	const most = 1000
+	if s = strings.TrimSpace(s); len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }
 
 // place reads "file:line:column" or "file:line".

@@ -3,6 +3,7 @@ package helm
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -11,7 +12,6 @@ import (
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"lumacore.dev/lumacore/internal/chart"
 )
@@ -87,7 +87,11 @@ func (env Env) source(kind, namespace, name string, out any) (*unstructured.Unst
 		e.Reason = "nothing in the repository makes it"
 		return nil, e
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, out); err != nil {
+	data, err := json.Marshal(u.Object)
+	if err == nil {
+		err = json.Unmarshal(data, out)
+	}
+	if err != nil {
 		e.Reason = "it cannot be read: " + err.Error()
 		return nil, e
 	}
