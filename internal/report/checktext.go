@@ -20,7 +20,7 @@ const (
 // Text implements [Document]: findings by file, then what was not checked or does
 // not count, and last what was looked at.
 func (r *CheckReport) Text(s *Streams, w io.Writer) error {
-	t := &checkText{CheckReport: r, s: s}
+	t := &checkText{CheckReport: r, s: s, fixes: map[string]bool{}}
 	t.findings()
 	t.notChecked()
 	t.placeholders()
@@ -36,7 +36,8 @@ func (r *CheckReport) Text(s *Streams, w io.Writer) error {
 type checkText struct {
 	*CheckReport
 	bytes.Buffer
-	s *Streams
+	s     *Streams
+	fixes map[string]bool // of which rule and fix have been written: once is enough
 }
 
 func (t *checkText) printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
@@ -62,24 +63,24 @@ type entry struct {
 func (t *checkText) findings() {
 	var files []string
 	byFile := map[string][]*entry{}
+	same := map[string]*entry{}
 	for _, f := range t.Findings {
 		if f.Suppressed != nil {
 			continue
 		}
-		file := t.place(f.Location, f.Clusters).File
-		if byFile[file] == nil {
-			files = append(files, file)
-		}
-		list := byFile[file]
-		at := slices.IndexFunc(list, func(e *entry) bool {
-			return e.Location == f.Location && e.Rule == f.Rule && e.Severity == f.Severity && e.Message == f.Message && e.Fix == f.Fix
-		})
-		if at < 0 {
-			at = len(list)
-			byFile[file] = append(list, &entry{Finding: f})
+		at := t.place(f.Location, f.Clusters)
+		key := join(at.String(), f.Rule, string(f.Severity), f.Message, f.Fix)
+		e := same[key]
+		if e == nil {
+			e = &entry{Finding: f}
+			same[key] = e
+			if byFile[at.File] == nil {
+				files = append(files, at.File)
+			}
+			byFile[at.File] = append(byFile[at.File], e)
 		}
 		if subject := f.subject(len(t.Clusters)); subject != "" {
-			byFile[file][at].subjects = append(byFile[file][at].subjects, subject)
+			e.subjects = append(e.subjects, subject)
 		}
 	}
 	slices.Sort(files)
@@ -103,8 +104,8 @@ func (t *checkText) file(name string, entries []*entry) {
 			left[kind] = append(left[kind], e)
 			continue
 		}
-		t.entry(e, e.Location != last, shown[kind] == 1)
-		last = e.Location
+		t.entry(e, e.Location != last, !t.fixes[kind])
+		last, t.fixes[kind] = e.Location, true
 	}
 	for _, kind := range order {
 		rest := left[kind]
@@ -126,7 +127,7 @@ func (t *checkText) file(name string, entries []*entry) {
 }
 
 // entry writes one finding, with its source line unless it was just shown, and with
-// its fix unless the file has shown it already.
+// its fix unless that was shown already.
 func (t *checkText) entry(e *entry, source, fix bool) {
 	line := "-"
 	if e.Location.Line > 0 {

@@ -8,20 +8,20 @@ import "strings"
 func (f Finding) where(clusters int) string {
 	var parts []string
 	if f.HelmRelease != "" {
-		by := "HelmRelease " + f.HelmRelease
+		by := "from HelmRelease " + f.HelmRelease
 		if f.Template != "" {
 			by += " (" + f.Template + ")"
 		}
 		parts = append(parts, by)
 	}
 	if f.Kustomization != "" {
-		parts = append(parts, "Kustomization "+f.Kustomization)
+		parts = append(parts, "by Kustomization "+f.Kustomization)
 	}
 	if f.Environment != "" {
-		parts = append(parts, "environment "+f.Environment)
+		parts = append(parts, "in environment "+f.Environment)
 	}
 	if clusters > 1 && len(f.Clusters) > 0 {
-		parts = append(parts, plural(len(f.Clusters), "cluster")+" "+strings.Join(f.Clusters, ", "))
+		parts = append(parts, "on "+plural(len(f.Clusters), "cluster")+" "+strings.Join(f.Clusters, ", "))
 	}
 	return strings.Join(parts, ", ")
 }
