@@ -133,6 +133,9 @@ func parseDocuments(name string, data []byte) (docs []*Document, err error) {
 		m := measure{seen: map[*yaml.Node]extent{}}
 		e := m.of(root)
 		values += e.values
+		if m.foreign != nil { // the parser knows the anchors of all documents; kustomize, which splits them before, does not
+			return docs, &ParseError{Location: report.Location{File: name, Line: m.foreign.Line}, Reason: fmt.Sprintf("unknown anchor '%s' referenced", m.foreign.Value)}
+		}
 		why := ""
 		switch {
 		case m.cycle:
@@ -261,12 +264,16 @@ type extent struct{ values, depth int }
 // measure takes the extent of nodes. What an alias stands for is measured once,
 // so that it takes no longer than the file has values.
 type measure struct {
-	seen  map[*yaml.Node]extent // of what has an anchor; the zero value while it is measured
-	cycle bool
+	seen    map[*yaml.Node]extent // of what has an anchor; the zero value while it is measured
+	cycle   bool
+	foreign *yaml.Node // the first alias of an anchor in another document
 }
 
 func (m *measure) of(n *yaml.Node) extent {
 	if n.Kind == yaml.AliasNode {
+		if _, ok := m.seen[n.Alias]; !ok && m.foreign == nil {
+			m.foreign = n
+		}
 		n = n.Alias
 	}
 	if n.Anchor != "" {
