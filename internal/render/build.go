@@ -170,23 +170,46 @@ func (b *builds) bounded(ctx context.Context, f *folder) ([]raw, error) {
 	}
 }
 
-func (b *builds) run(f *folder) ([]raw, error) {
+func (b *builds) run(f *folder) (raws []raw, err error) {
 	var more []string
 	for _, c := range f.kus.Components {
 		more = append(more, path.Join(f.dir, c))
 	}
 	reached := b.tree.Reach(f.dir, more...)
-	m, err := b.kustomize(f, f.data, reached)
-	if err != nil {
-		return nil, err
+	alone := slices.ContainsFunc(reached, func(r *gitops.Folder) bool { return r.Global })
+	err = withSchema(alone, func() error {
+		m, err := b.kustomize(f, f.data)
+		if err != nil {
+			return err
+		}
+		raws, err = b.raws(m, b.places(f, m, reached))
+		return err
+	})
+	return raws, err
+}
+
+// kustomize builds a folder with data as its kustomization file.
+func (b *builds) kustomize(f *folder, data []byte) (resmap.ResMap, error) {
+	fsys := treeFS{tree: b.tree, name: f.file, data: data}
+	if b.remote {
+		fsys.disk = filesys.MakeFsOnDisk()
 	}
-	places := b.places(f, m, reached)
+	m, err := build(fsys, path.Join(mount, f.dir))
+	if err != nil {
+		return nil, &buildError{plain(err.Error()), mentioned(b.tree, f.dir, err.Error())}
+	}
+	return m, nil
+}
+
+// raws takes the resources of a build out of kustomize.
+func (b *builds) raws(m resmap.ResMap, places []place) ([]raw, error) {
 	var raws []raw
 	for i, res := range m.Resources() {
 		if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
 			return nil, fmt.Errorf("an object without apiVersion, kind or metadata.name: %s", firstLine(res.String()))
 		}
 		r := raw{doc: places[i].doc, at: places[i].at}
+		var err error
 		if r.json, err = res.MarshalJSON(); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", res.GetKind(), res.GetName(), err)
 		}
@@ -198,20 +221,6 @@ func (b *builds) run(f *folder) ([]raw, error) {
 		raws = append(raws, r)
 	}
 	return raws, nil
-}
-
-// kustomize builds a folder with data as its kustomization file.
-func (b *builds) kustomize(f *folder, data []byte, reached []*gitops.Folder) (resmap.ResMap, error) {
-	fsys := treeFS{tree: b.tree, name: f.file, data: data}
-	if b.remote {
-		fsys.disk = filesys.MakeFsOnDisk()
-	}
-	alone := slices.ContainsFunc(reached, func(f *gitops.Folder) bool { return f.Global })
-	m, err := build(fsys, path.Join(mount, f.dir), alone)
-	if err != nil {
-		return nil, &buildError{plain(err.Error()), mentioned(b.tree, f.dir, err.Error())}
-	}
-	return m, nil
 }
 
 // decode reads a document as an object.

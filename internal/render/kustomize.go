@@ -30,9 +30,10 @@ import (
 // builds that change it take it alone, with a fresh schema before and after.
 var globalSchema sync.RWMutex
 
-// build runs kustomize over a folder of fsys. alone says that the kustomization or
-// one that it reaches changes the global schema.
-func build(fsys filesys.FileSystem, dir string, alone bool) (m resmap.ResMap, err error) {
+// withSchema runs f, which builds and uses what it built: kustomize's resources ask
+// the schema even for their own names. alone says that a kustomization among those
+// that f builds changes the schema.
+func withSchema(alone bool, f func() error) error {
 	if alone {
 		globalSchema.Lock()
 		defer globalSchema.Unlock()
@@ -43,6 +44,11 @@ func build(fsys filesys.FileSystem, dir string, alone bool) (m resmap.ResMap, er
 		globalSchema.RLock()
 		defer globalSchema.RUnlock()
 	}
+	return f()
+}
+
+// build runs kustomize over a folder of fsys. It is called within withSchema.
+func build(fsys filesys.FileSystem, dir string) (m resmap.ResMap, err error) {
 	// kustomize panics on some invalid objects, as the Flux authors found too.
 	defer func() {
 		if r := recover(); r != nil {

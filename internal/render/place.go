@@ -44,7 +44,7 @@ func (b *builds) places(f *folder, m resmap.ResMap, reached []*gitops.Folder) []
 		out[i] = p
 	}
 	if doubt {
-		b.ask(f, m, reached, out)
+		b.ask(f, m, out)
 	}
 	for i := range out {
 		if out[i].at.File == "" {
@@ -147,7 +147,7 @@ func certain(docs map[[2]string][]*gitops.Document, gens []generated, res *resou
 
 // ask fills in the places that are empty from a build with origins. If that fails,
 // they stay empty.
-func (b *builds) ask(f *folder, m resmap.ResMap, reached []*gitops.Folder, out []place) {
+func (b *builds) ask(f *folder, m resmap.ResMap, out []place) {
 	kus := f.kus
 	keep := slices.Contains(kus.BuildMetadata, types.OriginAnnotations)
 	kus.BuildMetadata = append(slices.Clone(kus.BuildMetadata), types.OriginAnnotations)
@@ -157,7 +157,7 @@ func (b *builds) ask(f *folder, m resmap.ResMap, reached []*gitops.Folder, out [
 	}
 	with := m
 	if !keep {
-		if with, err = b.kustomize(f, data, reached); err != nil || with.Size() != m.Size() {
+		if with, err = b.kustomize(f, data); err != nil || with.Size() != m.Size() {
 			return
 		}
 	}

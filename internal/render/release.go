@@ -71,7 +71,14 @@ func (r *renderer) env() helm.Env {
 			return namespaced, known
 		},
 		Kustomize: func(fsys filesys.FileSystem, dir string) (resmap.ResMap, error) {
-			return build(fsys, dir, false)
+			// No Kustomization is built while releases are, and post-renderers have no
+			// schema of their own: the result may be used outside.
+			var m resmap.ResMap
+			err := withSchema(false, func() (err error) {
+				m, err = build(fsys, dir)
+				return err
+			})
+			return m, err
 		},
 	}
 }
