@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"lumacore.dev/lumacore/internal/report"
 	"lumacore.dev/lumacore/internal/schemas"
@@ -94,7 +96,7 @@ func (w *walker) object(obj map[string]any, t *schemas.Type) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := obj["spec"]; !ok && t.Fields["spec"] != nil {
+	if obj["spec"] == nil && t.Fields["spec"] != nil {
 		// An object without a spec is one with an empty spec.
 		spec, err := w.resolve(t.Fields["spec"])
 		if err != nil {
@@ -140,6 +142,7 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 	if v == nil {
 		return nil // as good as absent
 	}
+	name := t.Ref
 	t, err := w.resolve(t)
 	if err != nil {
 		return err
@@ -152,6 +155,9 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 		if !ok {
 			wrong("an object")
 			return nil
+		}
+		if name == "meta.v1.LabelSelector" {
+			w.labelSelector(m, path)
 		}
 		return w.fields(m, t, path)
 	case schemas.Map:
@@ -175,6 +181,13 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 			return nil
 		}
 		for i, item := range list {
+			if item == nil && t.Items.Ref != "" {
+				if t.List == "map" && !w.lenient {
+					w.add(ruleValue, join(path, i), nil, "must be an object, got null")
+					continue
+				}
+				item = map[string]any{}
+			}
 			if err := w.value(item, t.Items, join(path, i)); err != nil {
 				return err
 			}
@@ -269,6 +282,20 @@ func (w *walker) fields(m map[string]any, t *schemas.Type, path []any) error {
 	return nil
 }
 
+// labelSelector holds a selector against the rules of all selectors; that of a
+// wrong type is left alone.
+func (w *walker) labelSelector(m map[string]any, path []any) {
+	s, ok := decode[metav1.LabelSelector](m)
+	if !ok || w.lenient {
+		return
+	}
+	for _, e := range metavalidation.ValidateLabelSelector(s, metavalidation.LabelSelectorValidationOptions{}, nil) {
+		if e.Type != field.ErrorTypeRequired || strings.HasSuffix(e.Field, ".values") {
+			w.add(ruleSelector, append(path[:len(path):len(path)], parse(e.Field, m)...), nil, "%s", shorten(e.ErrorBody()))
+		}
+	}
+}
+
 // entries looks for entries of a list that must differ and do not: server-side
 // apply tells entries apart by their keys.
 func (w *walker) entries(list []any, t *schemas.Type, path []any) error {
@@ -325,7 +352,8 @@ func missing(v any) bool {
 	case []any:
 		return len(v) == 0
 	}
-	return false
+	n, ok := integer(v)
+	return ok && n == 0
 }
 
 // integer returns the integer that JSON has: 3.0 is one.

@@ -140,7 +140,9 @@ func validateDefinition(ctx context.Context, crd *apiextv1.CustomResourceDefinit
 }
 
 // validate holds a custom resource against the version, all but its metadata.
-func (c *compiled) validate(ctx context.Context, obj map[string]any, from string) (p problems, err error) {
+// Helm may create objects without server-side apply: then the API server drops
+// nulls where the schema has none (dropNulls).
+func (c *compiled) validate(ctx context.Context, obj map[string]any, from string, dropNulls bool) (p problems, err error) {
 	defer guard(&err)
 	// The steps and their order are the API server's
 	// (apiextensions-apiserver/pkg/apiserver/customresource_handler.go and
@@ -156,6 +158,8 @@ func (c *compiled) validate(ctx context.Context, obj map[string]any, from string
 	}
 	if !c.preserve {
 		unknown(pruning.PruneWithOptions(in, c.structure, true, structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}))
+	}
+	if dropNulls && !c.preserve {
 		defaulting.PruneNonNullableNullsWithoutDefaults(in, c.structure)
 	}
 	malformed, paths := objectmeta.CoerceWithOptions(nil, in, c.structure, false, objectmeta.CoerceOptions{ReturnUnknownFieldPaths: true})

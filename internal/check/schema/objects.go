@@ -34,14 +34,18 @@ func (p *problems) other(o *render.Object) {
 		p.secret(o)
 	case o.Is("", "PersistentVolumeClaim"):
 		if c, ok := decode[corev1.PersistentVolumeClaim](o.Object); ok {
-			if len(c.Spec.AccessModes) == 0 {
-				p.required([]any{"spec", "accessModes"}, "at least 1 access mode is required")
+			p.claim([]any{"spec"}, c.Spec)
+		}
+	case o.Is("", "PersistentVolume"):
+		if v, ok := decode[corev1.PersistentVolume](o.Object); ok {
+			if len(v.Spec.AccessModes) == 0 {
+				p.required([]any{"spec", "accessModes"}, "")
 			}
-			at := []any{"spec", "resources", "requests", "storage"}
-			if q, ok := c.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
-				p.required(at, "")
-			} else if q.Sign() <= 0 {
-				p.invalid(at, q.String(), "must be greater than zero")
+			if _, ok := v.Spec.Capacity[corev1.ResourceStorage]; !ok {
+				p.required([]any{"spec", "capacity", "storage"}, "")
+			}
+			if v.Spec.PersistentVolumeSource == (corev1.PersistentVolumeSource{}) {
+				p.required([]any{"spec"}, "must specify a volume type")
 			}
 		}
 	case o.Is("networking.k8s.io", "Ingress") && o.GroupVersionKind().Version == "v1":
@@ -79,6 +83,19 @@ func (p *problems) other(o *render.Object) {
 			p.share([]any{"spec", "minAvailable"}, b.Spec.MinAvailable, true)
 			p.share([]any{"spec", "maxUnavailable"}, b.Spec.MaxUnavailable, true)
 		}
+	}
+}
+
+// claim holds the spec of a PersistentVolumeClaim against the rules.
+func (p *problems) claim(at []any, spec corev1.PersistentVolumeClaimSpec) {
+	if len(spec.AccessModes) == 0 {
+		p.required(join(at, "accessModes"), "at least 1 access mode is required")
+	}
+	storage := join(at, "resources", "requests", "storage")
+	if q, ok := spec.Resources.Requests[corev1.ResourceStorage]; !ok {
+		p.required(storage, "")
+	} else if q.Sign() <= 0 {
+		p.invalid(storage, q.String(), "must be greater than zero")
 	}
 }
 
@@ -392,6 +409,9 @@ func (p *problems) binding(b *rbacv1.RoleBinding, namespaced bool) {
 		switch s.Kind {
 		case "":
 		case rbacv1.ServiceAccountKind:
+			for _, why := range nonEmpty(s.Name, validation.IsDNS1123Subdomain) {
+				p.invalid(join(at, "name"), s.Name, "%s", why)
+			}
 			if s.APIGroup != "" {
 				p.unsupported(join(at, "apiGroup"), s.APIGroup, []string{""})
 			}

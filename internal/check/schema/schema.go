@@ -184,9 +184,7 @@ func (j *job) builtin(ctx context.Context, o *render.Object) error {
 	p.metadata(o.Object, nameRule(gvk.Group, gvk.Kind, j.kube), o.Origin.HelmRelease != "")
 	p.scope(o.Object, kind.Namespaced, o.Origin.HelmRelease != "")
 	p.workload(o)
-	if pods, ok := o.Pods(); ok {
-		p.pods(o, pods)
-	}
+	p.template(o)
 	p.other(o)
 	if o.Is(crdGroup, "CustomResourceDefinition") {
 		data, err := o.MarshalJSON()
@@ -321,7 +319,7 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 		j.note(o, fmt.Sprintf("its %s cannot be used: %s", d.from, shorten(err.Error())), "mend the CRD")
 		return nil
 	}
-	found, err := c.validate(ctx, o.Object, d.from)
+	found, err := c.validate(ctx, o.Object, d.from, o.Origin.HelmRelease != "")
 	if err != nil {
 		if ctx.Err() != nil {
 			return err

@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +87,22 @@ func (p *problems) workload(o *render.Object) {
 		if u := s.Spec.UpdateStrategy; u.Type == appsv1.OnDeleteStatefulSetStrategyType && u.RollingUpdate != nil {
 			p.invalid(join(spec, "updateStrategy", "rollingUpdate"), u.RollingUpdate, "only allowed for updateStrategy 'RollingUpdate'")
 		}
+		for i, c := range s.Spec.VolumeClaimTemplates {
+			p.claim(join(spec, "volumeClaimTemplates", i, "spec"), c.Spec)
+		}
 		p.always(s.Spec.Template.Spec)
+	case o.Is("", "ReplicationController"):
+		// Its selector is by default the template's labels.
+		if r, ok := decode[corev1.ReplicationController](o.Object); ok {
+			switch t := r.Spec.Template; {
+			case t == nil:
+				p.required(join(spec, "template"), "")
+			case len(r.Spec.Selector)+len(t.Labels) == 0:
+				p.required(join(spec, "selector"), "")
+			case len(r.Spec.Selector) > 0:
+				p.selector(&metav1.LabelSelector{MatchLabels: r.Spec.Selector}, t.Labels, "replicationcontroller")
+			}
+		}
 	case o.Is("batch", "Job"):
 		if j, ok := decode[batchv1.Job](o.Object); ok {
 			p.job(spec, j.Spec)
@@ -114,8 +130,7 @@ func (p *problems) selector(s *metav1.LabelSelector, podLabels map[string]string
 	}
 	selector, err := metav1.LabelSelectorAsSelector(s)
 	if err != nil {
-		p.add(ruleSelector, []any{"spec", "selector"}, nil, "invalid label selector: %v", err)
-		return
+		return // reported
 	}
 	if !selector.Matches(labels.Set(podLabels)) {
 		p.add(ruleSelector, []any{"spec", "template", "metadata", "labels"}, nil, "Invalid value: %s: `selector` does not match template `labels`: it asks for %s", literal(podLabels), selector)
@@ -174,6 +189,26 @@ func none(v *intstr.IntOrString) bool {
 	return v != nil && (v.Type == intstr.Int && v.IntVal == 0 || v.Type == intstr.String && v.StrVal == "0%")
 }
 
+// template holds the pods that an object makes against the rules.
+func (p *problems) template(o *render.Object) {
+	if pods, ok := o.Pods(); ok {
+		p.pods(o, pods)
+		return
+	}
+	at := []any{"spec", "template"}
+	switch {
+	case o.Is("apps", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"), o.Is("batch", "Job"), o.Is("", "ReplicationController"):
+	case o.Is("batch", "CronJob"):
+		at = []any{"spec", "jobTemplate", "spec", "template"}
+	default:
+		return
+	}
+	// A template without a spec is one with an empty spec.
+	if t, ok := at0(o.Object, at...).(map[string]any); ok && t["spec"] == nil {
+		p.required(join(at, "spec", "containers"), "")
+	}
+}
+
 // pods holds a pod, or a template of one, against the rules. What a StatefulSet
 // mounts may also come from its volumeClaimTemplates.
 func (p *problems) pods(o *render.Object, pods render.Pods) {
@@ -192,6 +227,12 @@ func (p *problems) pods(o *render.Object, pods render.Pods) {
 		here := join(at, "volumes", i)
 		for _, why := range labelErrors(v.Name) {
 			p.invalid(join(here, "name"), v.Name, "%s", why)
+		}
+		if v.Secret != nil && v.Secret.SecretName == "" {
+			p.required(join(here, "secret", "secretName"), "")
+		}
+		if v.ConfigMap != nil && v.ConfigMap.Name == "" {
+			p.required(join(here, "configMap", "name"), "")
 		}
 		raw, _ := at0(pods.Spec, "volumes", i).(map[string]any)
 		var sources []string
@@ -299,7 +340,16 @@ func (p *problems) container(at []any, c corev1.Container, volumes map[string]bo
 		if f == nil {
 			continue
 		}
+		if r := f.FieldRef; r != nil && r.FieldPath != "" && !envField.MatchString(r.FieldPath) {
+			p.invalid(join(here, "valueFrom", "fieldRef", "fieldPath"), r.FieldPath, "no field of the pod that a variable can have (https://kubernetes.io/docs/concepts/workloads/pods/downward-api/)")
+		}
 		sources := count(f.FieldRef != nil, f.ResourceFieldRef != nil, f.ConfigMapKeyRef != nil, f.SecretKeyRef != nil, f.FileKeyRef != nil)
+		if r := f.SecretKeyRef; r != nil && r.Name == "" {
+			p.required(join(here, "valueFrom", "secretKeyRef", "name"), "")
+		}
+		if r := f.ConfigMapKeyRef; r != nil && r.Name == "" {
+			p.required(join(here, "valueFrom", "configMapKeyRef", "name"), "")
+		}
 		switch {
 		case sources == 0:
 			p.invalid(join(here, "valueFrom"), "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`")
@@ -361,6 +411,9 @@ func (p *problems) probe(at []any, probe *corev1.Probe, once bool) {
 	default:
 		p.add(ruleValue, at, nil, "Forbidden: may not specify more than 1 handler type")
 	}
+	if h.Exec != nil && len(h.Exec.Command) == 0 {
+		p.required(join(at, "exec", "command"), "")
+	}
 	if h.HTTPGet != nil {
 		p.portOrName(join(at, "httpGet", "port"), h.HTTPGet.Port)
 	}
@@ -385,6 +438,9 @@ func (p *problems) probe(at []any, probe *corev1.Probe, once bool) {
 		p.notNegative(join(at, n.name), &n.value)
 	}
 }
+
+// envField are the fields of a pod that an environment variable can have.
+var envField = regexp.MustCompile(`^(metadata\.(name|namespace|uid|(labels|annotations)\['.+'\])|spec\.(nodeName|serviceAccountName)|status\.(hostIPs?|podIPs?))$`)
 
 // resources: requests may not be more than limits, nothing less than zero.
 func (p *problems) resources(at []any, r corev1.ResourceRequirements) {
