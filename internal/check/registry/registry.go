@@ -1,9 +1,25 @@
 // Package registry lists the gates. It is the one place that knows them all.
 package registry
 
-import "lumacore.dev/lumacore/internal/check"
+import (
+	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/check/deprecations"
+	"lumacore.dev/lumacore/internal/check/images"
+	"lumacore.dev/lumacore/internal/check/podsecurity"
+	"lumacore.dev/lumacore/internal/check/references"
+	"lumacore.dev/lumacore/internal/check/rendering"
+	"lumacore.dev/lumacore/internal/check/schema"
+	"lumacore.dev/lumacore/internal/check/yaml"
+)
 
 // Gates are all gates, in the order in which they are shown.
 var Gates = []*check.Gate{
+	yaml.Gate,
+	rendering.Gate,
+	schema.Gate,
+	deprecations.Gate,
+	references.Gate,
+	images.Gate,
+	podsecurity.Gate,
 	check.ConfigGate,
 }
