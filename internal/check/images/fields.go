@@ -147,12 +147,12 @@ func dotted(path []any) string {
 	return b.String()
 }
 
-// valueOf finds the value of a HelmRelease that an image of its chart was made of:
-// the whole name, or the repository in it. Values that come from ConfigMaps are not
-// looked at.
-func valueOf(r *render.Release, image string) ([]any, bool) {
+// valuesOf finds the values of a HelmRelease that an image of its chart may have been
+// made of: the whole name, else the repository in it; none when the image is the
+// chart's own choice, or comes from a ConfigMap.
+func valuesOf(r *render.Release, image string) [][]any {
 	if r == nil || r.Object == nil {
-		return nil, false
+		return nil
 	}
 	spec, _ := r.Object.Object["spec"].(map[string]any)
 	values, _ := spec["values"].(map[string]any)
@@ -161,39 +161,39 @@ func valueOf(r *render.Release, image string) ([]any, bool) {
 		repository = repository[:i]
 	}
 	wanted := []string{image}
-	for repository != "" { // "ghcr.io/a/b", then "a/b", as many charts keep the registry apart
-		wanted = append(wanted, repository)
-		_, rest, _ := strings.Cut(repository, "/")
-		if !strings.Contains(rest, "/") {
-			break
-		}
-		repository = rest
+	for more := true; more; _, repository, more = strings.Cut(repository, "/") {
+		wanted = append(wanted, repository) // "ghcr.io/a/b", "a/b", "b": many charts keep the registry apart
 	}
 	for _, text := range wanted {
-		if path, ok := search(values, text, nil); ok {
-			return path, true
+		var found [][]any
+		search(values, text, nil, &found)
+		if len(found) > 0 {
+			return found
 		}
 	}
-	return nil, false
+	return nil
 }
 
-// search returns the path of the first text equal to wanted, by the order of keys.
-func search(value any, wanted string, at []any) ([]any, bool) {
+// search collects the paths of the texts equal to wanted, by the order of keys. A
+// word alone ("traefik") counts only where the key speaks of an image.
+func search(value any, wanted string, at []any, found *[][]any) {
 	switch v := value.(type) {
 	case string:
-		return at, v == wanted && len(at) > 0
+		if v != wanted || len(at) == 0 {
+			return
+		}
+		key, _ := at[len(at)-1].(string)
+		key = strings.ToLower(key)
+		if strings.Contains(wanted, "/") || strings.Contains(key, "image") || strings.Contains(key, "repository") {
+			*found = append(*found, at)
+		}
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			if path, ok := search(v[k], wanted, append(append([]any{}, at...), k)); ok {
-				return path, true
-			}
+			search(v[k], wanted, append(slices.Clone(at), k), found)
 		}
 	case []any:
 		for i, item := range v {
-			if path, ok := search(item, wanted, append(append([]any{}, at...), i)); ok {
-				return path, true
-			}
+			search(item, wanted, append(slices.Clone(at), i), found)
 		}
 	}
-	return nil, false
 }

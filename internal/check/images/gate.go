@@ -80,6 +80,10 @@ func (s subject) look(registries []string) (reference, bool) {
 		return reference{}, false
 	}
 	r, err := parse(s.image)
+	if err != nil && strings.Contains(s.image, "${") {
+		s.report("images/invalid", "%s has image %s: nothing replaces the variable in it", s.what, show(s.image))
+		return reference{}, false
+	}
 	if err != nil {
 		s.report("images/invalid", "%s has image %s, which is no image reference: %v", s.what, show(s.image), err)
 		return reference{}, false
@@ -129,13 +133,18 @@ func (s subject) unchecked(reason, next string) {
 // change, and points at the value where the HelmRelease has it.
 func (s subject) report(rule, format string, args ...any) {
 	f := check.Finding(rule, s.cluster, s.object, s.path, format, args...)
-	if s.object.Origin.HelmRelease != "" {
-		if path, ok := valueOf(s.release, s.image); ok {
-			f.Location = s.release.Object.Locate(append([]any{"spec", "values"}, path...)...)
-			f.Message += fmt.Sprintf(" (value %s of HelmRelease %s)", dotted(path), s.object.Origin.HelmRelease)
-			f.Fix = fixIn(rule, fmt.Sprintf("In the HelmRelease, under spec.values.%s: ", dotted(path)))
+	if release := s.object.Origin.HelmRelease; release != "" {
+		if paths := valuesOf(s.release, s.image); len(paths) > 0 {
+			f.Location = s.release.Object.Locate(append([]any{"spec", "values"}, paths[0]...)...)
+			names := make([]string, 0, len(paths))
+			for _, p := range paths[:min(len(paths), 3)] {
+				names = append(names, "spec.values."+dotted(p))
+			}
+			where := strings.Join(names, " or ")
+			f.Message += fmt.Sprintf(" (%s of HelmRelease %s)", where, release)
+			f.Fix = fixIn(rule, fmt.Sprintf("In the HelmRelease, at %s: ", where))
 		} else {
-			f.Message += fmt.Sprintf(" (default of the chart, in %s)", s.object.Origin.Template)
+			f.Message += fmt.Sprintf(" (made by %s; spec.values of HelmRelease %s does not name it)", s.object.Origin.Template, release)
 			f.Fix = fixIn(rule, "In the HelmRelease's values for this image (`helm show values` lists them): ")
 		}
 	}

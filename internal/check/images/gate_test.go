@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/yaml"
@@ -51,6 +52,9 @@ func TestFindings(t *testing.T) {
 		}},
 		"upper case, with a digest": {pod("ghcr.io/Example/app:1@" + digestExample), []string{
 			"cluster/objects.yaml:9 images/invalid container \"app\" has image \"ghcr.io/Example/app:1@" + digestExample + "\", which is no image reference: repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`: Example/app",
+		}},
+		"value of a variable": {pod(`"${REGISTRY}/app:1.0"`), []string{
+			`cluster/objects.yaml:9 images/invalid container "app" has image "${REGISTRY}/app:1.0": nothing replaces the variable in it`,
 		}},
 		"tag after the colon": {pod(`"nginx:"`), []string{
 			`cluster/objects.yaml:9 images/invalid container "app" has image "nginx:", which is no image reference: nginx: must specify a tag name after the colon`,
@@ -274,19 +278,27 @@ func TestChartImage(t *testing.T) {
 	}{
 		"repository in a value": {
 			map[string]any{"image": map[string]any{"repository": "ghcr.io/example/app", "tag": "1.2.3"}},
-			"(value image.repository of HelmRelease app/app)", "In the HelmRelease, under spec.values.image.repository: " + fix,
+			"(spec.values.image.repository of HelmRelease app/app)", "In the HelmRelease, at spec.values.image.repository: " + fix,
 		},
 		"whole image in a list": {
 			map[string]any{"sidecars": []any{map[string]any{"image": "ghcr.io/example/app:1.2.3"}}},
-			"(value sidecars[0].image of HelmRelease app/app)", "In the HelmRelease, under spec.values.sidecars[0].image: " + fix,
+			"(spec.values.sidecars[0].image of HelmRelease app/app)", "In the HelmRelease, at spec.values.sidecars[0].image: " + fix,
 		},
 		"registry apart": {
 			map[string]any{"image": map[string]any{"registry": "ghcr.io", "name": "example/app"}},
-			"(value image.name of HelmRelease app/app)", "In the HelmRelease, under spec.values.image.name: " + fix,
+			"(spec.values.image.name of HelmRelease app/app)", "In the HelmRelease, at spec.values.image.name: " + fix,
+		},
+		"a name alone, at a key that speaks of images": {
+			map[string]any{"class": "app", "image": map[string]any{"repository": "app"}},
+			"(spec.values.image.repository of HelmRelease app/app)", "In the HelmRelease, at spec.values.image.repository: " + fix,
+		},
+		"several values": {
+			map[string]any{"web": map[string]any{"image": "example/app"}, "job": []any{"example/app", "other"}},
+			"(spec.values.job[0] or spec.values.web.image of HelmRelease app/app)", "In the HelmRelease, at spec.values.job[0] or spec.values.web.image: " + fix,
 		},
 		"the chart's default": {
-			map[string]any{"ingress": "ghcr.io"},
-			"(default of the chart, in app/templates/deployment.yaml)", "In the HelmRelease's values for this image (`helm show values` lists them): " + fix,
+			map[string]any{"ingress": "ghcr.io", "class": "app"},
+			"(made by app/templates/deployment.yaml; spec.values of HelmRelease app/app does not name it)", "In the HelmRelease's values for this image (`helm show values` lists them): " + fix,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -302,7 +314,7 @@ func TestChartImage(t *testing.T) {
 				Location: report.Location{File: "apps/app.yaml", Line: 3},
 				Object:   "Pod app/app", Clusters: []string{"example"}, HelmRelease: "app/app", Template: "app/templates/deployment.yaml",
 			}}
-			if diff := cmp.Diff(want, rep.Findings); diff != "" {
+			if diff := cmp.Diff(want, rep.Findings, cmpopts.IgnoreFields(report.Finding{}, "Fingerprint")); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})
