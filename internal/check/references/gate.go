@@ -70,7 +70,7 @@ func (x *checker) object(o *render.Object) {
 	if x.remote(o) {
 		x.gap(gap{
 			subject: "objects of " + origin(o),
-			reason:  "it is applied to another cluster (spec.kubeConfig), which is not in this repository's render",
+			reason:  "go to another cluster (spec.kubeConfig)",
 			at:      report.Location{File: o.Origin.File},
 		})
 		return
@@ -143,19 +143,32 @@ func (x *checker) need(r reference) (objects []*render.Object, known bool) {
 	if r.to.name == "" || x.unresolved(r) || x.exists(r.to) {
 		return nil, false
 	}
+	if why := byHand[r.to.name]; why != "" && r.to.GroupKind == secret {
+		x.gap(gap{subject: r.to.String(), reason: "holds " + why + ": it is made by hand at bootstrap", at: r.from.Locate(r.at...)})
+		return nil, false
+	}
 	if m, ok := x.maker(r); ok {
 		x.gapOf(m, r.to.String())
 		return nil, false
 	}
-	if x.outside.names(r.to) != "" {
-		x.gap(gap{
-			subject: r.to.String(), reason: "it is not in the render; " + x.outside.names(r.to) + " names it, so it seems to be made outside of Flux",
-			at: r.from.Locate(r.at...),
-		})
+	if x.aside(r) {
 		return nil, false
 	}
 	x.report(ruleOf(r.to.GroupKind), r, "%s: %s names %s, which nothing in the repository makes%s", r.from.Key(), r.what, r.to, x.instead(r.to))
 	return nil, false
+}
+
+// aside tells whether what r names seems to be made by a script or template that
+// Flux does not read.
+func (x *checker) aside(r reference) bool {
+	file := x.outside.names(r.to)
+	if file != "" {
+		x.gap(gap{
+			subject: r.to.String(), reason: "is not in the render, but " + file + " names it: it seems to be made outside of Flux",
+			at: r.from.Locate(r.at...),
+		})
+	}
+	return file != ""
 }
 
 // unresolved tells whether the name is not known before the cluster fills it in.
@@ -209,6 +222,9 @@ func (x *checker) gap(g gap) {
 
 // gapOf notes that name is missing unless m makes it.
 func (x *checker) gapOf(m *maker, name string) {
+	if m == nil { // it does
+		return
+	}
 	key := m.subject + "\x00"
 	if x.gaps[key] == nil {
 		x.gaps[key] = &gap{subject: m.subject, reason: m.reason, next: m.next, at: m.at, names: map[string]bool{}}
@@ -221,7 +237,7 @@ func (x *checker) flush() {
 	for _, key := range slices.Sorted(maps.Keys(x.gaps)) {
 		g := x.gaps[key]
 		if g.names != nil {
-			g.reason = fmt.Sprintf("%s, and could make what nothing else does: %s", g.reason, list(slices.Sorted(maps.Keys(g.names)), 5))
+			g.reason = fmt.Sprintf("%s, and may make what nothing else in the repository does: %s", g.reason, list(slices.Sorted(maps.Keys(g.names)), 5))
 		}
 		x.out.Unchecked(report.Unchecked{Subject: g.subject, Reason: g.reason, Next: g.next, Location: g.at, Clusters: []string{x.c.Name}})
 	}

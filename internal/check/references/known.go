@@ -142,6 +142,13 @@ var ofFlux = func() map[target]bool {
 	return out
 }()
 
+// ofManager are the ServiceAccounts that kube-controller-manager makes for its
+// loops in kube-system, besides those that end in "-controller".
+var ofManager = map[string]bool{
+	"bootstrap-signer": true, "generic-garbage-collector": true, "horizontal-pod-autoscaler": true,
+	"persistent-volume-binder": true, "pod-garbage-collector": true, "root-ca-cert-publisher": true, "token-cleaner": true,
+}
+
 // byHand are the Secrets that cannot come from a repository, since everything
 // else that is secret comes through them: the key of SOPS, and the credentials of
 // 1Password Connect.
@@ -178,7 +185,7 @@ func (x *checker) exists(t target) bool {
 	case namespace:
 		return x.flux[t.name]
 	case serviceAccount:
-		return t.name == "default" || t.namespace == "kube-system" && strings.HasSuffix(t.name, "-controller")
+		return t.name == "default" || t.namespace == "kube-system" && (strings.HasSuffix(t.name, "-controller") || ofManager[t.name])
 	case configMap:
 		return t.name == "kube-root-ca.crt" || x.runtimeMade(t)
 	case secret:

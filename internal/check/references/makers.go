@@ -2,6 +2,7 @@ package references
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ import (
 type maker struct {
 	subject, reason, next string
 	name                  string // of a custom resource
-	group                 string // of a custom resource
+	gk                    schema.GroupKind
+	kinds                 []string // what a ResourceSet makes; nil: anything
 	at                    report.Location
 }
 
@@ -43,9 +45,9 @@ func (m *makers) fill(c *render.Cluster) {
 		if k.Built {
 			continue
 		}
-		one := &maker{subject: "Kustomization " + k.Name(), reason: "it was not built", next: "see what gate render says of it", at: k.Object.Origin.Location}
+		one := &maker{subject: "Kustomization " + k.Name(), reason: "was not built", next: "see what gate render says of it", at: k.Object.Origin.Location}
 		if k.Path == "" {
-			one.reason, one.next = "it applies what another repository holds, which is not read", ""
+			one.reason, one.next = "applies what another repository holds, which is not read", ""
 		}
 		m.unbuilt = append(m.unbuilt, one)
 		switch {
@@ -66,26 +68,26 @@ func (m *makers) fill(c *render.Cluster) {
 			}
 		}
 		if !r.Rendered {
-			one := &maker{subject: "HelmRelease " + r.Name(), reason: "it was not rendered", next: "make its chart available, see what gate render says of it", at: r.Object.Origin.Location}
+			one := &maker{subject: "HelmRelease " + r.Name(), reason: "was not rendered", next: "make its chart available, see what gate render says of it", at: r.Object.Origin.Location}
 			m.releases[ns] = append(m.releases[ns], one)
 			m.release = append(m.release, one)
 		}
 	}
 	for _, o := range c.Objects {
 		one := &maker{
-			subject: o.Key().String(), name: o.GetName(), group: o.GroupKind().Group, at: o.Origin.Location,
-			reason: "its controller makes objects of it in the cluster, which are not known here",
+			subject: o.Key().String(), name: o.GetName(), gk: o.GroupKind(), at: o.Origin.Location,
+			reason: "becomes other objects in the cluster, which are not known here",
 		}
 		switch gk := o.GroupKind(); {
 		case gk == kind("fluxcd.controlplane.io", "ResourceSet"):
-			one.reason = "the Flux Operator makes objects of it in the cluster, which are not known here"
+			one.kinds = madeBy(o)
 			m.anywhere, m.unbuilt = append(m.anywhere, one), append(m.unbuilt, one)
 		case gk == kind("helm.cattle.io", "HelmChart"):
 			ns := text(o.Object, "spec", "targetNamespace")
 			if ns == "" {
 				ns = o.GetNamespace()
 			}
-			one.reason = "k3s installs its chart, which is not rendered"
+			one.reason = "is installed by k3s, not rendered"
 			m.releases[ns] = append(m.releases[ns], one)
 			m.release = append(m.release, one)
 		case gk == gateway:
@@ -95,6 +97,26 @@ func (m *makers) fill(c *render.Cluster) {
 			m.resources[o.GetNamespace()] = append(m.resources[o.GetNamespace()], one)
 		}
 	}
+}
+
+// madeBy returns the kinds that a ResourceSet makes, or nil when among them are
+// some that make others (https://fluxoperator.dev/docs/crd/resourceset/).
+func madeBy(o *render.Object) []string {
+	var out []string
+	for _, r := range mappings(o.Object, "spec", "resources") {
+		out = append(out, text(r, "kind"))
+	}
+	for line := range strings.SplitSeq(text(o.Object, "spec", "resourcesTemplate"), "\n") {
+		if k, ok := strings.CutPrefix(strings.TrimSpace(line), "kind: "); ok {
+			out = append(out, strings.Trim(k, "\"' "))
+		}
+	}
+	if slices.ContainsFunc(out, func(k string) bool {
+		return k == "Kustomization" || k == "HelmRelease" || k == "ResourceSet" || strings.Contains(k, "<<")
+	}) {
+		return nil
+	}
+	return out
 }
 
 // ofFluxItself tells whether a Kustomization applies Flux's own manifests.
@@ -129,6 +151,7 @@ var active = map[string][]string{
 	"bitnami.com":                    nil,
 	"cert-manager.io":                nil,
 	"cilium.io":                      nil,
+	"dragonflydb.io":                 {"Dragonfly"},
 	"config.gatekeeper.sh":           nil,
 	"external-secrets.io":            nil,
 	"externaldns.k8s.io":             nil,
@@ -168,14 +191,15 @@ func (x *checker) maker(r reference) (*maker, bool) {
 		}
 		return slices.DeleteFunc(slices.Clone(list), func(m *maker) bool { return m.subject == r.from.Key().String() })
 	}
-	if t.GroupKind == secret && byHand[t.name] != "" {
-		return &maker{
-			subject: t.String(), reason: "it holds " + byHand[t.name] + " and is made by hand at bootstrap",
-		}, true
-	}
 	var found []*maker
 	switch {
-	case strings.HasSuffix(t.Group, ".toolkit.fluxcd.io"), t.GroupKind == namespace: // charts do not make them
+	case strings.HasSuffix(t.Group, ".toolkit.fluxcd.io"): // charts do not make them
+	case t.GroupKind == namespace: // charts seldom make them, and then name them after themselves
+		for _, m := range x.makers.release {
+			if _, release, _ := strings.Cut(m.subject, "/"); within(t.name, release) {
+				found = append(found, m)
+			}
+		}
 	case t.namespace == "":
 		found = others(x.makers.release)
 	default:
@@ -189,14 +213,16 @@ func (x *checker) maker(r reference) (*maker, bool) {
 	} else {
 		found = others(append(slices.Clone(x.makers.anything[t.namespace]), x.makers.anywhere...))
 	}
-	if len(found) > 0 {
-		return found[0], true
+	for _, m := range found {
+		if m.kinds == nil || slices.Contains(m.kinds, t.Kind) {
+			return m, true
+		}
 	}
 	if t.Group != "" && t.Group != "apps" && t.Group != "batch" {
 		return nil, false
 	}
 	for _, m := range append(slices.Clone(x.makers.resources[t.namespace]), x.makers.resources[""]...) {
-		if m.group == "volsync.backube" && t.GroupKind != claim {
+		if m.gk.Group == "volsync.backube" && t.GroupKind != claim {
 			continue
 		}
 		if within(t.name, m.name) {
@@ -206,15 +232,21 @@ func (x *checker) maker(r reference) (*maker, bool) {
 	return nil, false
 }
 
-// nearest returns the maker whose name is part of the missing one's, else the
-// first.
+// nearest returns the one of several releases that may make the name: the one
+// whose own name is part of it, else all of them as one.
 func nearest(found []*maker, name string) *maker {
 	for _, m := range found {
 		if _, release, _ := strings.Cut(m.subject, "/"); within(name, release) {
 			return m
 		}
 	}
-	return found[0]
+	if len(found) == 1 {
+		return found[0]
+	}
+	all := *found[0]
+	all.subject = fmt.Sprintf("%s and %d more", all.subject, len(found)-1)
+	all.reason, all.next = "were not rendered", "make their charts available, see what gate render says of them"
+	return &all
 }
 
 // within tells whether part is in name as a whole: between dashes, dots or ends.
@@ -237,20 +269,36 @@ func within(name, part string) bool {
 }
 
 // podMaker returns what may make pods or Services that meet the requirements in a
-// namespace. With any, a custom resource that makes objects is enough.
-func (x *checker) podMaker(ns string, reqs labels.Requirements, anyResource bool) (*maker, bool) {
-	if l := x.makers.releases[ns]; len(l) > 0 {
-		return l[0], true
-	}
-	if l := append(slices.Clone(x.makers.anything[ns]), x.makers.anywhere...); len(l) > 0 {
-		return l[0], true
-	}
-	for _, m := range append(slices.Clone(x.makers.resources[ns]), x.makers.resources[""]...) {
-		if anyResource || slices.ContainsFunc(reqs, func(r labels.Requirement) bool { return about(r, m) }) {
+// namespace; nil, true when it is known what does. For a monitor any custom
+// resource that makes objects is enough.
+func (x *checker) podMaker(ns string, reqs labels.Requirements, monitor bool) (*maker, bool) {
+	resources := append(slices.Clone(x.makers.resources[ns]), x.makers.resources[""]...)
+	for _, m := range resources {
+		for _, r := range reqs {
+			if !about(r, m) {
+				continue
+			}
+			if _, known := active[m.gk.Group]; known && slices.Contains(r.ValuesUnsorted(), m.name) {
+				return nil, true
+			}
 			return m, true
 		}
 	}
-	if anyResource && len(x.makers.gateways) > 0 { // proxies often run in their controller's namespace
+	if l := x.makers.releases[ns]; len(l) > 0 {
+		return nearest(l, ""), true
+	}
+	for _, m := range append(slices.Clone(x.makers.anything[ns]), x.makers.anywhere...) {
+		if m.kinds == nil {
+			return m, true
+		}
+	}
+	if !monitor {
+		return nil, false
+	}
+	if len(resources) > 0 {
+		return resources[0], true
+	}
+	if len(x.makers.gateways) > 0 { // proxies often run in their controller's namespace
 		return x.makers.gateways[0], true
 	}
 	return nil, false
@@ -260,7 +308,7 @@ func (x *checker) podMaker(ns string, reqs labels.Requirements, anyResource bool
 // with a label of its group.
 func about(r labels.Requirement, m *maker) bool {
 	domain, _, ok := strings.Cut(r.Key(), "/")
-	if ok && (m.group == domain || strings.HasSuffix(m.group, "."+domain) || strings.HasSuffix(domain, "."+m.group)) {
+	if ok && (m.gk.Group == domain || strings.HasSuffix(m.gk.Group, "."+domain) || strings.HasSuffix(domain, "."+m.gk.Group)) {
 		return true
 	}
 	return slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool { return within(v, m.name) })
@@ -417,10 +465,10 @@ type outside struct {
 // The most files outside of the render that are looked into.
 const mostFiles = 5000
 
-// names returns the file outside of the render that names the Secret or ConfigMap,
-// or "".
+// names returns the file outside of the render that names the Secret, ConfigMap or
+// Namespace, or "".
 func (a *outside) names(t target) string {
-	if t.GroupKind != secret && t.GroupKind != configMap {
+	if t.GroupKind != secret && t.GroupKind != configMap && t.GroupKind != namespace {
 		return ""
 	}
 	if a.found == nil {
@@ -483,6 +531,10 @@ func (a *outside) makes(name string, t target) bool {
 		if objects {
 			return false
 		}
+	}
+	if t.GroupKind == namespace { // that of an app by the same name says nothing
+		return bytes.Contains(data, []byte("namespace: "+t.name+"\n")) || bytes.Contains(data, []byte("create namespace "+t.name+"\n")) ||
+			bytes.Contains(data, []byte("create ns "+t.name+"\n"))
 	}
 	text := string(data)
 	return speaks(text) && hasWord(text, t.name)

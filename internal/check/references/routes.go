@@ -266,6 +266,9 @@ func (x *checker) subjects(o *render.Object) {
 		if text(s, "kind") != "ServiceAccount" || ns == "" {
 			continue
 		}
+		if o.Origin.HelmRelease != "" && !x.ownersWord(o, text(s, "name")) {
+			continue // a chart that knows other namespaces than this cluster has
+		}
 		x.need(reference{
 			from: o, at: []any{"subjects", i, "name"}, what: "subjects", severity: report.Warning,
 			to: target{serviceAccount, ns, text(s, "name")},

@@ -76,7 +76,7 @@ func (x *checker) service(o *render.Object) {
 	pods := x.podsOf(ns, reqs)
 	r := reference{from: o, at: []any{"spec", "selector"}, what: "spec.selector", to: target{GroupKind: kind("", "Pod"), namespace: ns, name: s.String()}}
 	if len(pods) == 0 {
-		if x.ours(ns) {
+		if x.ours(ns) || !x.chosen(o, reqs) {
 			return
 		}
 		if maker, ok := x.podMaker(ns, reqs, false); ok {
@@ -102,6 +102,17 @@ func (x *checker) open(o *render.Object, set labels.Set) bool {
 	return false
 }
 
+// chosen tells whether the owner chose the selector. That of a chart is the
+// chart's, whose programs may label their own pods, unless its values name it.
+func (x *checker) chosen(o *render.Object, reqs labels.Requirements) bool {
+	return o.Origin.HelmRelease == "" || slices.ContainsFunc(reqs, func(r labels.Requirement) bool {
+		return slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool {
+			_, release, _ := strings.Cut(o.Origin.HelmRelease, "/")
+			return v != release && x.ownersWord(o, v)
+		})
+	})
+}
+
 // targetPort looks for the port of the pods that a port of a Service leads to.
 func (x *checker) targetPort(o *render.Object, i int, p map[string]any, pods []*item) {
 	field, v := "targetPort", p["targetPort"]
@@ -124,7 +135,7 @@ func (x *checker) targetPort(o *render.Object, i int, p map[string]any, pods []*
 	}
 	number, ok := integer(v)
 	if !ok || number == 0 || o.Origin.HelmRelease != "" || slices.ContainsFunc(pods, func(i *item) bool {
-		return !i.closed || slices.ContainsFunc(i.ports, func(have port) bool { return have.number == number })
+		return !i.closed || i.object.Origin.HelmRelease != "" || slices.ContainsFunc(i.ports, func(have port) bool { return have.number == number })
 	}) {
 		return
 	}
@@ -240,10 +251,10 @@ func (x *checker) unusedPolicies() {
 }
 
 func (x *checker) selectsNothing(s selecting, field string) {
-	if x.ours(s.space) {
+	if x.ours(s.space) || !x.chosen(s.object, s.reqs) {
 		return
 	}
-	if maker, ok := x.podMaker(s.space, s.reqs, true); ok {
+	if maker, ok := x.podMaker(s.space, s.reqs, false); ok {
 		x.gapOf(maker, "pods of "+s.object.Key().String())
 		return
 	}
@@ -293,7 +304,11 @@ func (x *checker) monitor(o *render.Object) {
 	// Services and pods that nothing in the render makes may be there as well.
 	var unknown *maker
 	for _, ns := range spaces {
-		if mk, ok := x.podMaker(ns, reqs, true); ok {
+		mk, ok := x.podMaker(ns, reqs, true)
+		if ok && mk == nil {
+			return
+		}
+		if ok {
 			unknown = mk
 			break
 		}
@@ -303,6 +318,7 @@ func (x *checker) monitor(o *render.Object) {
 	}
 	if len(found) == 0 {
 		switch {
+		case !x.chosen(o, reqs):
 		case slices.ContainsFunc(spaces, x.ours), slices.Contains(spaces, "default") && what == "Services" && len(reqs) > 0 && reqs[0].Key() == "component":
 		case unknown != nil:
 			x.gapOf(unknown, what+" of "+o.Key().String())
@@ -401,6 +417,9 @@ func (x *checker) missingNamespaces() {
 		}
 		if m, ok := x.maker(r); ok {
 			x.gapOf(m, t.String())
+			continue
+		}
+		if x.aside(r) {
 			continue
 		}
 		more := ""

@@ -349,6 +349,9 @@ func (x *checker) field(o *render.Object, f field) {
 		if f.render || f.path == "spec.serviceName" && o.Origin.HelmRelease != "" {
 			return // charts set serviceName whether or not they make the Service
 		}
+		if f.path == "roleRef" && o.Origin.HelmRelease != "" && !x.ownersWord(o, r.to.name) && r.to.name != "" && len(x.get(r.to)) == 0 {
+			return // nor do charts' bindings to roles that only some clusters have
+		}
 		if f.path == "spec.healthChecks.*" && fluxKinds[r.to.Kind] != "" {
 			r.severity = "" // nothing but Git makes these
 		}
@@ -356,10 +359,10 @@ func (x *checker) field(o *render.Object, f field) {
 			return
 		}
 		if slices.Equal(path, []any{"spec", "decryption", "secretRef"}) && len(x.get(r.to)) == 0 && !x.exists(r.to) {
-			x.gapOf(&maker{
-				subject: r.to.String(), reason: "it holds the key that decrypts the repository, which is never in it",
+			x.gap(gap{
+				subject: r.to.String(), reason: "holds the key that decrypts the repository, so it cannot be in it: it is made by hand at bootstrap",
 				at: o.Locate(r.at...),
-			}, r.to.String())
+			})
 			return
 		}
 		objects, known := x.need(r)
@@ -415,7 +418,7 @@ func (x *checker) certain(r reference) bool {
 		return true
 	}
 	x.gap(gap{
-		subject: r.to.String(), reason: "it is not in the render; a storage driver or the distribution may make it", at: r.from.Locate(r.at...),
+		subject: r.to.String(), reason: "is not in the render; a storage driver or the distribution may make it", at: r.from.Locate(r.at...),
 	})
 	return false
 }
