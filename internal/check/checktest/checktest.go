@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
+	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
@@ -48,11 +49,19 @@ func Run(t testing.TB, gate *check.Gate, repository string, beside ...*check.Gat
 			t.Fatal(err)
 		}
 	}
-	res, err := render.Render(t.Context(), tree, clusters, render.Options{})
+	// Charts of the repository itself are rendered; others cannot be had.
+	charts, err := chart.NewStore(chart.Options{CacheDir: t.TempDir(), Offline: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &check.Input{Tree: tree, Render: res, Config: cfg, KubeVersion: utilversion.MustParse("1.36.0"), Now: Now}
+	kube := utilversion.MustParse("1.36.0")
+	res, err := render.Render(t.Context(), tree, clusters, render.Options{
+		KubeVersion: kube.String(), EnvironmentLabel: cfg.EnvironmentLabel, Charts: charts,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &check.Input{Tree: tree, Render: res, Config: cfg, KubeVersion: kube, Now: Now}
 	gates := append([]*check.Gate{gate}, beside...)
 	rep, err := check.Run(t.Context(), gates, in)
 	if err != nil {
