@@ -2,6 +2,7 @@ package images
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -320,6 +321,66 @@ func TestChartImage(t *testing.T) {
 		})
 	}
 }
+
+// TestChartOfRepository: the line is that of the value.
+func TestChartOfRepository(t *testing.T) {
+	t.Parallel()
+	want := []string{
+		`cluster/app.yaml:17 images/no-digest container "app" has image "ghcr.io/example/app:1.2.3" without a digest: the registry may answer with another image tomorrow (spec.values.image.repository of HelmRelease app/app)`,
+		`cluster/app.yaml:1 images/no-tag container "sidecar" has image "docker.io/example/sidecar" without a tag, which means docker.io/example/sidecar:latest: the newest there is when a node pulls it (made by app/templates/pod.yaml; spec.values of HelmRelease app/app does not name it)`,
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, checktest.Lines(checktest.Run(t, Gate, chartRepository))); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
+const chartRepository = `-- cluster/flux.yaml --
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: flux-system, namespace: flux-system}
+spec:
+  interval: 1m
+  url: https://example.org/repository.git
+-- cluster/kustomization.yaml --
+resources: [flux.yaml, app.yaml]
+-- cluster/app.yaml --
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata:
+  name: app
+  namespace: app
+spec:
+  interval: 1h
+  chart:
+    spec:
+      chart: charts/app
+      sourceRef:
+        kind: GitRepository
+        name: flux-system
+        namespace: flux-system
+  values:
+    image:
+      repository: ghcr.io/example/app
+      tag: 1.2.3
+-- charts/app/Chart.yaml --
+apiVersion: v2
+name: app
+version: 1.0.0
+-- charts/app/values.yaml --
+image: {repository: example, tag: latest}
+-- charts/app/templates/pod.yaml --
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {{ .Release.Name }}
+spec:
+  containers:
+    - name: app
+      image: {{ .Values.image.repository }}:{{ .Values.image.tag }}
+    - name: sidecar
+      image: docker.io/example/sidecar
+`
 
 // TestStandIn: what only the cluster knows is not checked, and said so.
 func TestStandIn(t *testing.T) {
