@@ -197,23 +197,23 @@ func (r *Repository) addDefects(name string) (names []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	apps := map[string]bool{}
 	for _, f := range made {
 		r.file(f.Name, f.Data)
 		if rest, ok := strings.CutPrefix(f.Name, "apps/"); ok {
 			name, _, _ := strings.Cut(rest, "/")
-			names = append(names, name)
+			names, apps[name] = append(names, name), true
 		} else if dir, file := path.Split(f.Name); dir == "clusters/"+Cluster+"/apps/" {
 			names = append(names, strings.TrimSuffix(file, ".yaml"))
 		}
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	for _, n := range names {
-		if err := r.add("files/defect.txtar", app{Cluster: Cluster, Name: n}); err != nil {
+	for name := range apps {
+		if err := r.add("files/defect.txtar", app{Cluster: Cluster, Name: name}); err != nil {
 			return nil, err
 		}
 	}
-	return names, nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // execute reads a template and returns the files that it makes.

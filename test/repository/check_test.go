@@ -1,0 +1,138 @@
+package repository
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"lumacore.dev/lumacore/internal/chart"
+	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/check/registry"
+	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render"
+	"lumacore.dev/lumacore/internal/report"
+)
+
+// run runs all gates over a repository.
+func run(t *testing.T, r *Repository) *report.CheckReport {
+	t.Helper()
+	tree := gitops.FromFiles(r.Files)
+	cfg, err := config.Load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clusters, err := gitops.Discover(tree, cfg.Clusters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := chart.NewStore(chart.Options{Offline: true, CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := utilversion.MustParseGeneric("1.36.0")
+	res, err := render.Render(t.Context(), tree, clusters, render.Options{KubeVersion: version.String(), Charts: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := check.Run(t.Context(), registry.Gates, &check.Input{
+		Tree: tree, Render: res, Config: cfg, KubeVersion: version, Known: registry.Gates,
+		Now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+// TestCleanRepository: nothing is found where nothing is wrong, although
+// everything was looked at.
+func TestCleanRepository(t *testing.T) {
+	t.Parallel()
+	rep := run(t, generate(t, Options{Apps: 20}))
+	for _, f := range rep.Findings {
+		t.Errorf("%s %s: %s", f.Location, f.Rule, f.Message)
+	}
+	for _, u := range rep.NotChecked {
+		t.Errorf("not checked: %s %s: %s", u.Gate, u.Subject, u.Reason)
+	}
+	want := []report.ClusterSeen{{
+		Name: "main", Path: "clusters/main", Kustomizations: 24, Built: 24, HelmReleases: 11, Rendered: 11,
+		Objects: 231, Pods: 27, CustomResources: 55,
+	}}
+	if diff := cmp.Diff(want, rep.Clusters); diff != "" {
+		t.Errorf("what was looked at (-want +got):\n%s", diff)
+	}
+}
+
+// TestDefects: of every set of mistakes exactly those are found, each at its line.
+func TestDefects(t *testing.T) {
+	t.Parallel()
+	for _, set := range Sets() {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			r := generate(t, Options{Apps: 2, Defects: []string{set}})
+			want, got := map[string]bool{}, map[string]string{}
+			for _, d := range r.Defects {
+				want[d.String()] = true
+			}
+			for _, f := range run(t, r).Findings {
+				if f.Suppressed == nil {
+					got[Defect{Rule: f.Rule, File: f.Location.File, Line: f.Location.Line}.String()] = f.Message
+				}
+			}
+			for _, d := range slices.Sorted(maps.Keys(want)) {
+				if _, ok := got[d]; !ok {
+					t.Errorf("not found: %s", d)
+				}
+			}
+			for _, d := range slices.Sorted(maps.Keys(got)) {
+				if !want[d] {
+					t.Errorf("found where nothing is wrong: %s: %s", d, got[d])
+				}
+			}
+		})
+	}
+}
+
+// elsewhere are rules without a mistake in the sets, and why.
+var elsewhere = map[string]string{
+	"render/nothing":                   "the repository would have to be empty",
+	"references/cross-namespace":       "has no example in a cluster with Traefik alone",
+	"references/missing-issuer":        "the repository has no cert-manager",
+	"config/nothing-checked":           "the repository would have to be empty",
+	"config/allowance-expired":         "of the check itself, not of a repository",
+	"config/allowance-unused":          "of the check itself, not of a repository",
+	"config/annotation-without-reason": "of the check itself, not of a repository",
+	"config/annotation-unknown":        "of the check itself, not of a repository",
+}
+
+// TestEveryRuleHasADefect: recall says something only if no rule is left out.
+func TestEveryRuleHasADefect(t *testing.T) {
+	t.Parallel()
+	seeded, known := map[string]bool{}, map[string]bool{}
+	for _, d := range generate(t, Options{Apps: 1, Defects: Sets()}).Defects {
+		seeded[d.Rule] = true
+	}
+	for _, g := range registry.Gates {
+		for _, rule := range g.Rules {
+			known[rule.ID] = true
+			if !seeded[rule.ID] && elsewhere[rule.ID] == "" {
+				t.Errorf("no set of mistakes has one for %s", rule.ID)
+			}
+			if seeded[rule.ID] && elsewhere[rule.ID] != "" {
+				t.Errorf("%s is in a set of mistakes and in the list of those that are not (%s)", rule.ID, elsewhere[rule.ID])
+			}
+		}
+	}
+	for _, rule := range slices.Sorted(maps.Keys(seeded)) {
+		if !known[rule] {
+			t.Error(fmt.Errorf("a set of mistakes names %s, which is no rule of any gate", rule))
+		}
+	}
+}
