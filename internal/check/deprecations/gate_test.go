@@ -422,7 +422,8 @@ spec: 1
 	}
 }
 
-// TestSpeed: the gate takes no part worth mentioning of a check.
+// TestSpeed: the time grows with the number of objects, not with its square; the
+// limit is far above what a busy machine needs.
 func TestSpeed(t *testing.T) {
 	c := &render.Cluster{Name: "example"}
 	for i := range 10_000 {
@@ -435,7 +436,7 @@ func TestSpeed(t *testing.T) {
 	if rep := run1(t, "1.36.0", c); len(rep.Findings) != 10_000 {
 		t.Errorf("%d findings", len(rep.Findings))
 	}
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("10,000 objects took %v", took)
 	} else {
 		t.Logf("10,000 objects took %v", took)

