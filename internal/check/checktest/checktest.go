@@ -56,7 +56,7 @@ func Run(t testing.TB, gate *check.Gate, repository string, beside ...*check.Gat
 	}
 	kube := utilversion.MustParse("1.36.0")
 	res, err := render.Render(t.Context(), tree, clusters, render.Options{
-		KubeVersion: kube.String(), EnvironmentLabel: cfg.EnvironmentLabel, Charts: charts,
+		KubeVersion: kube.String(), EnvironmentLabel: cfg.EnvironmentLabel, Charts: charts, RequireCharts: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func kustomization(name string, more ...string) string {
 }
 
 func helmRelease(name string, more ...string) string {
-	s := strings.Replace(release, "name: example", "name: "+name, 1)
+	s := strings.Replace(release, "name: example", "name: "+name, 1) + "  values: {motd: welcome}\n"
 	for _, line := range more {
 		s += "  " + line + "\n"
 	}
@@ -106,8 +106,8 @@ func TestFindings(t *testing.T) {
 			},
 		},
 		"HelmReleases of two namespaces": {
-			repository(object("a") + helmRelease("x", "dependsOn: [{name: y, namespace: other}]") + strings.Replace(helmRelease("y", "dependsOn: [{name: x, namespace: default}]"), "namespace: default", "namespace: other", 1)),
-			[]string{"cluster/flux.yaml:23 render/dependency-cycle HelmRelease goes in a circle: default/x depends on other/y, which depends on default/x: none of them is ever ready"},
+			repository(object("a")+helmRelease("one", "dependsOn: [{name: two, namespace: other}]")+strings.Replace(helmRelease("two", "dependsOn: [{name: one, namespace: default}]"), "namespace: default", "namespace: other", 1)) + chart,
+			[]string{"cluster/flux.yaml:24 render/dependency-cycle HelmRelease goes in a circle: default/one depends on other/two, which depends on default/one: none of them is ever ready"},
 		},
 		"waits for what depends on it": {
 			repository(kustomization("parent", "wait: true"), "parent/flux.yaml", kustomization("child", "dependsOn: [{name: parent}]"), "child/x.yaml", object("a")),
@@ -130,8 +130,8 @@ func TestFindings(t *testing.T) {
 			[]string{"cluster/flux.yaml:27 render/dependency-missing the Kustomization depends on other/a, which is not in the cluster: it is never applied"},
 		},
 		"a HelmRelease that depends on a Kustomization": {
-			repository(kustomization("a")+helmRelease("x", "dependsOn: [{name: a, namespace: flux-system}]"), "a/x.yaml", object("a")),
-			[]string{"cluster/flux.yaml:29 render/dependency-missing the HelmRelease depends on flux-system/a, which is not in the cluster: it is never applied"},
+			repository(kustomization("a")+helmRelease("x", "dependsOn: [{name: a, namespace: flux-system}]"), "a/x.yaml", object("a")) + chart,
+			[]string{"cluster/flux.yaml:30 render/dependency-missing the HelmRelease depends on flux-system/a, which is not in the cluster: it is never applied"},
 		},
 
 		"one object from two files": {
@@ -156,8 +156,8 @@ func TestFindings(t *testing.T) {
 			[]string{"cluster/flux.yaml:14 render/suspended the Kustomization is suspended: what it applied (1 object) stays as it was left, not as the repository says"},
 		},
 		"a suspended HelmRelease": {
-			repository(object("a") + helmRelease("x", "suspend: true")),
-			[]string{"cluster/flux.yaml:23 render/suspended the HelmRelease is suspended: what its chart made stays as it was left, not as the repository says"},
+			repository(object("a")+helmRelease("x", "suspend: true")) + chart,
+			[]string{"cluster/flux.yaml:24 render/suspended the HelmRelease is suspended: what its chart made stays as it was left, not as the repository says"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

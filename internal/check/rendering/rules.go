@@ -58,6 +58,16 @@ data:
   motd: {{ required "motd is required" .Values.motd | quote }}
 `
 
+	remote = `apiVersion: source.toolkit.fluxcd.io/v1
+kind: HelmRepository
+metadata:
+  name: charts
+  namespace: flux-system
+spec:
+  interval: 1h
+  url: https://charts.example.org
+`
+
 	welcome = configMap + "welcome\n"
 )
 
@@ -157,6 +167,14 @@ var rules = []report.Rule{
 		Fix:  "Correct the values as the message says; `helm template` with the same values shows the same mistake.",
 		Link: "https://fluxcd.io/flux/components/helm/helmreleases/#values",
 		Bad:  repository(release) + chart,
+		Good: repository(release+"  values:\n    motd: welcome\n") + chart,
+	},
+	{
+		ID: "render/chart-missing", Title: "a chart that cannot be had, though charts are required", Severity: report.Error,
+		Why:  "What the chart makes was not looked at. Without --require-charts that is said among what was not checked; with it the check fails, so that nobody takes it for a pass.",
+		Fix:  "Let the check reach the chart's registry, or fill its cache where that can be reached (lumacore check does, when it is not offline).",
+		Link: "https://fluxcd.io/flux/components/helm/helmreleases/#chart-template",
+		Bad:  repository(remote + "---\n" + strings.Replace(release, "chart: ./chart\n      sourceRef:\n        kind: GitRepository\n        name: flux-system", "chart: example\n      version: 1.0.0\n      sourceRef:\n        kind: HelmRepository\n        name: charts", 1)),
 		Good: repository(release+"  values:\n    motd: welcome\n") + chart,
 	},
 	{
