@@ -76,6 +76,12 @@ func Render(ctx context.Context, hr *helmv2.HelmRelease, env Env) (*Rendered, er
 	if err != nil {
 		return nil, err
 	}
+	if !hr.GetInstall().DisableSchemaValidation {
+		// What schemas refer to is downloaded here, in the store's own time.
+		for _, schema := range schemas(src.chart.Copy()) {
+			_, _ = env.Charts.Schema(ctx, schema) // its error comes again when it is used
+		}
+	}
 	out, err := bounded(ctx, src, limit, func(ctx context.Context) (*Rendered, error) {
 		return render(ctx, hr, env, src, vals)
 	})
@@ -118,10 +124,9 @@ func bounded(ctx context.Context, src *source, limit time.Duration, f func(conte
 	}()
 	select {
 	case r := <-done:
-		if r.err != nil && ctx.Err() != nil {
-			return nil, ctx.Err()
+		if r.err == nil || inner.Err() == nil {
+			return r.out, r.err
 		}
-		return r.out, r.err
 	case <-inner.Done():
 	}
 	if ctx.Err() != nil {

@@ -155,6 +155,18 @@ func crds(c *chartv2.Chart, hr *helmv2.HelmRelease, fail func(string, ...any) er
 	return out, nil
 }
 
+// schemas returns the schemas of a chart and its dependencies.
+func schemas(c *chartv2.Chart) [][]byte {
+	var out [][]byte
+	if c.Schema != nil {
+		out = append(out, c.Schema)
+	}
+	for _, d := range c.Dependencies() {
+		out = append(out, schemas(d)...)
+	}
+	return out
+}
+
 // validate holds values against the schemas of the chart and its dependencies. It
 // returns what does not fit, and which schemas could not be had.
 func validate(ctx context.Context, charts *chart.Store, c *chartv2.Chart, values map[string]any) (bad, unchecked []string, err error) {
