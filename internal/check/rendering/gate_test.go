@@ -260,6 +260,7 @@ func TestHelmOwners(t *testing.T) {
 		"a namespace that Helm creates":  {made("Namespace", render.Origin{HelmRelease: "a/a"}), made("Namespace", ks), 1},
 		"a namespace that a chart makes": {made("Namespace", render.Origin{HelmRelease: "a/a", Template: "a/templates/ns.yaml"}), made("Namespace", ks), 2},
 		"a chart's crds folder":          {made("CustomResourceDefinition", render.Origin{HelmRelease: "a/a", Template: "a/crds/x.yaml"}), made("CustomResourceDefinition", ks), 1},
+		"CRDs among the templates":       {made("CustomResourceDefinition", render.Origin{HelmRelease: "a/a", Template: "a/templates/crds/x.yaml"}), made("CustomResourceDefinition", ks), 2},
 		"a hook":                         {made("Job", render.Origin{HelmRelease: "a/a", Template: "a/templates/x.yaml", Hook: true}), made("Job", ks), 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func ownersOf(all []*render.Object) []*render.Object {
 			continue
 		}
 		switch {
-		case o.Origin.HelmRelease != "" && strings.Contains(o.Origin.Template, "/crds/"):
+		case o.Origin.HelmRelease != "" && strings.Contains(o.Origin.Template, "/crds/") && !strings.Contains(o.Origin.Template, "/templates/"):
 			continue // Helm does not own what is in a chart's crds folder
 		case o.Origin.HelmRelease != "" && o.Origin.Template == "" && o.Is("", "Namespace"):
 			continue // install.createNamespace: made if it is not there, and never deleted
