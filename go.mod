@@ -84,7 +84,6 @@ require (
 	github.com/fluxcd/pkg/kustomize v1.35.6
 	github.com/fluxcd/pkg/sourceignore v0.18.0
 	golang.org/x/tools v0.49.0
-	gopkg.in/yaml.v3 v3.0.1
 	helm.sh/helm/v4 v4.2.4
 	k8s.io/apiserver v0.36.4
 	k8s.io/pod-security-admission v0.36.4

@@ -249,12 +249,13 @@ func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool)
 		})
 		return nil, false
 	}
-	switch own, why := r.ownSource(spec.SourceRef.Kind, cmp.Or(spec.SourceRef.Namespace, k.Object.GetNamespace()), spec.SourceRef.Name, spec.Path); {
-	case !own:
-		r.unchecked(report.Unchecked{
-			Subject: k.Object.Key().String(), Location: k.Object.Locate("spec", "sourceRef"),
-			Reason: why, Next: "run lumacore check in that repository",
-		})
+	own, why := r.ownSource(spec.SourceRef.Kind, cmp.Or(spec.SourceRef.Namespace, k.Object.GetNamespace()), spec.SourceRef.Name, spec.Path)
+	if !own {
+		next := ""
+		if spec.SourceRef.Kind != "ExternalArtifact" {
+			next = "run lumacore check in that repository"
+		}
+		r.unchecked(report.Unchecked{Subject: k.Object.Key().String(), Location: k.Object.Locate("spec", "sourceRef"), Reason: why, Next: next})
 		return nil, false
 	}
 	dir := path.Clean(strings.TrimPrefix(path.Clean("/"+spec.Path), "/"))
@@ -297,6 +298,9 @@ func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool)
 // ownSource tells whether a source is the repository that is being read, and if
 // not, why it is taken for another one.
 func (r *renderer) ownSource(kind, namespace, name, dir string) (bool, string) {
+	if kind == "ExternalArtifact" {
+		return false, fmt.Sprintf("its source, ExternalArtifact %s/%s, exists only in the cluster: a controller makes it", namespace, name)
+	}
 	s := r.sync
 	if kind == s.SourceKind && name == s.SourceName && namespace == cmp.Or(s.SourceNamespace, namespace) {
 		return true, ""

@@ -108,6 +108,15 @@ func (v *variables) inline(p *kustomizev1.PostBuild) {
 	}
 }
 
+// HasStandIn tells whether a text holds a stand-in for a secret value. What is wrong
+// with such a text may be right with the real one.
+func HasStandIn(text string) bool {
+	return slices.ContainsFunc(standIns, func(s string) bool { return strings.Contains(text, s) })
+}
+
+// standIns are the marks of all texts that standIn returns.
+var standIns = []string{"placeholder", "192.0.2.", "65000", "Etc/UTC"}
+
 // standIn returns what stands in for a secret value of a name. Its form follows
 // the name where the name tells what is expected, so that a hostname stays one;
 // all but the addresses contain the word "placeholder". Addresses are of the
