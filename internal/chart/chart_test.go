@@ -893,7 +893,7 @@ func TestNewStore(t *testing.T) {
 	}
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
-	if _, err := NewStore(Options{}); err == nil || err.Error() != "no folder to keep charts in: neither $XDG_CACHE_HOME nor $HOME are defined; set --cache-dir" {
+	if _, err := NewStore(Options{}); err == nil || err.Error() != "no folder to keep charts in: neither $XDG_CACHE_HOME nor $HOME are defined; set HOME" {
 		t.Errorf("got %v", err)
 	}
 }

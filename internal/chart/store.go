@@ -52,7 +52,7 @@ func NewStore(o Options) (*Store, error) {
 	if o.CacheDir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("no folder to keep charts in: %w; set --cache-dir", err)
+			return nil, fmt.Errorf("no folder to keep charts in: %w; set HOME", err)
 		}
 		o.CacheDir = filepath.Join(dir, "lumacore", "charts")
 	}
@@ -132,7 +132,7 @@ func (s *Store) download(ctx context.Context, chart, host string, fetch func(con
 const (
 	nextNetwork = "look at the network and the URL and run the check again; --offline uses what was downloaded before"
 	nextOffline = "run the check once without --offline where the source can be reached"
-	nextCache   = "make the folder writable, or name another one with --cache-dir"
+	nextCache   = "make the folder writable, or name another one with LUMACORE_CACHE"
 )
 
 func isTimeout(err error) bool {

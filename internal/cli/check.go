@@ -89,7 +89,7 @@ EXIT STATUS
 			case rep.Objects() == 0:
 				return report.Refuse("name the folder that Flux reads, or declare clusters in "+config.File, "nothing was checked: the repository renders to no object")
 			case n > 0:
-				return report.Refuse("lumacore explain RULE", "%d findings fail the check", n)
+				return failed(rep, n)
 			}
 			return nil
 		},
@@ -101,6 +101,22 @@ EXIT STATUS
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "the least `severity` that fails the check: error|warning|info (default check.failOn of lumacore.yaml, else error)")
 	cmd.Flags().BoolVar(&f.requireCharts, "require-charts", false, "a chart that cannot be had is an error, and not only named as not checked")
 	return cmd
+}
+
+// failed is the error of n findings that fail the check; it leads to the rule of the
+// first that is shown.
+func failed(rep *report.CheckReport, n int) error {
+	rule := "RULE"
+	for _, f := range rep.Findings {
+		if f.Suppressed == nil && f.Severity.AtLeast(rep.FailOn) {
+			rule = f.Rule
+			break
+		}
+	}
+	if n == 1 {
+		return report.Refuse("lumacore explain "+rule, "1 finding fails the check")
+	}
+	return report.Refuse("lumacore explain "+rule, "%d findings fail the check", n)
 }
 
 func gateNames() []string {

@@ -83,7 +83,9 @@ func complain(s *report.Streams, res *render.Result) error {
 	switch {
 	case len(res.Clusters) == 0:
 		return report.Refuse("name the folder that Flux reads, or declare clusters in lumacore.yaml", "no cluster was found: there is no Flux Kustomization or FluxInstance")
-	case len(bad) > 0:
+	case len(bad) == 1:
+		return report.Refuse("lumacore check --gate render", "one thing does not render")
+	case len(bad) > 1:
 		return report.Refuse("lumacore check --gate render", "%d things do not render", len(bad))
 	}
 	return nil

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 	"lumacore.dev/lumacore/internal/schemas"
@@ -71,7 +74,8 @@ func root(ctx context.Context, args []string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output(); err == nil {
+	// As in gitops.Open: in a container of CI the repository may be another user's.
+	if out, err := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "rev-parse", "--show-toplevel").Output(); err == nil {
 		return strings.TrimSuffix(string(out), "\n"), nil
 	}
 	return dir, nil
@@ -87,6 +91,9 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("there is no folder %s", dir)
 		}
 		return nil, report.Misuse("name the folder of a Flux repository", "%w", err)
 	}
@@ -109,7 +116,11 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 	if clusters, err = f.chosen(clusters); err != nil {
 		return nil, err
 	}
-	store, err := chart.NewStore(chart.Options{Offline: f.offline})
+	cache, err := programs.DefaultCache()
+	if err != nil {
+		return nil, err
+	}
+	store, err := chart.NewStore(chart.Options{Offline: f.offline, CacheDir: filepath.Join(cache, "charts")})
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func Open(ctx context.Context, root string) (*Tree, error) {
 		return nil, err
 	}
 	if !fi.IsDir() {
-		return nil, fmt.Errorf("%s is a file; name the repository's folder", root)
+		return nil, fmt.Errorf("%s is a file, not a folder", root)
 	}
 	r, err := os.OpenRoot(root)
 	if err != nil {

@@ -253,7 +253,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"gone":     "stat ROOT/gone: no such file or directory",
-		"file":     "ROOT/file is a file; name the repository's folder",
+		"file":     "ROOT/file is a file, not a folder",
 		"patterns": ".sourceignore: the .sourceignore files have more than 1000 patterns, which are the most that are read",
 		"many":     "ROOT/many has more than 200000 files, which are the most that are read; name the folder that Flux reads, or list the rest in .gitignore",
 	} {

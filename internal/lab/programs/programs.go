@@ -141,7 +141,7 @@ func DefaultCache() (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", report.Misuse("set LUMACORE_CACHE or HOME", "no folder for compiled programs: %v", err)
+		return "", report.Misuse("set LUMACORE_CACHE or HOME", "no folder for what is built and downloaded: %v", err)
 	}
 	return filepath.Join(dir, "lumacore"), nil
 }

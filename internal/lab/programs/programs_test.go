@@ -286,7 +286,7 @@ func TestDefaultCache(t *testing.T) {
 	t.Setenv("HOME", "")
 	_, err = DefaultCache()
 	var f *report.Failure
-	if !errors.As(err, &f) || !strings.HasPrefix(err.Error(), "no folder for compiled programs: ") || f.Next != "set LUMACORE_CACHE or HOME" {
+	if !errors.As(err, &f) || !strings.HasPrefix(err.Error(), "no folder for what is built and downloaded: ") || f.Next != "set LUMACORE_CACHE or HOME" {
 		t.Errorf("without HOME: %v", err)
 	}
 }
