@@ -34,7 +34,10 @@ type problems []problem
 
 // add notes a problem with the field at a path; the message follows the field.
 func (p *problems) add(rule string, at []any, value any, format string, args ...any) {
-	*p = append(*p, problem{rule: rule, at: at, value: value, message: text(at) + ": " + fmt.Sprintf(format, args...)})
+	message := fmt.Sprintf(format, args...)
+	// "… (e.g. 'example.com', regex used for validation is '…')"
+	message, _, _ = strings.Cut(message, " (e.g. '")
+	*p = append(*p, problem{rule: rule, at: at, value: value, message: text(at) + ": " + message})
 }
 
 func (p *problems) invalid(at []any, value any, format string, args ...any) {
@@ -88,6 +91,10 @@ type walker struct {
 	// lenient: the API server reads the value, which must be of the right types,
 	// and then throws it away, as it does with the status of a new object.
 	lenient bool
+	// secret: values of data and stringData are not shown.
+	secret bool
+	// broken: it does not decode, and the API server looks no further.
+	broken bool
 }
 
 // object holds an object against its kind's type.
@@ -147,7 +154,18 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 	if err != nil {
 		return err
 	}
-	wrong := func(want string) { w.add(ruleValue, path, v, "must be %s, got %s", want, show(v)) }
+	wrong := func(want string) {
+		w.broken = true
+		got := show(v)
+		if w.secret && (path[0] == "data" || path[0] == "stringData") {
+			got = "something else"
+		}
+		w.add(ruleValue, path, v, "must be %s, got %s", want, got)
+	}
+	malformed := func(format string, args ...any) {
+		w.broken = true
+		w.invalid(path, v, format, args...)
+	}
 	switch t.Type {
 	case schemas.Any, "":
 	case "object":
@@ -214,7 +232,7 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 		case !ok:
 			wrong("an integer")
 		case t.Type == schemas.Int32 && (n > math.MaxInt32 || n < math.MinInt32):
-			w.invalid(path, v, "must fit in 32 bits")
+			malformed("must fit in 32 bits")
 		}
 	case "number":
 		switch v.(type) {
@@ -229,18 +247,19 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 		if n, ok := integer(v); !ok {
 			wrong("an integer or a string")
 		} else if n > math.MaxInt32 || n < math.MinInt32 {
-			w.invalid(path, v, "must fit in 32 bits")
+			malformed("must fit in 32 bits")
 		}
 	case schemas.Quantity:
 		if _, err := quantity(v); err != nil {
-			w.invalid(path, v, "%v", err)
+			malformed("%v", err)
 		}
 	case schemas.Bytes:
 		s, ok := v.(string)
 		if !ok {
 			wrong("a string in base64")
 		} else if _, err := base64.StdEncoding.DecodeString(s); err != nil {
-			w.invalid(path, v, "must be base64: %v", err)
+			w.broken = true
+			w.add(ruleValue, path, v, "must be base64: %v", err)
 		}
 	case schemas.Time, schemas.MicroTime:
 		s, ok := v.(string)
@@ -253,7 +272,7 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 			layout = metav1.RFC3339Micro
 		}
 		if _, err := time.Parse(layout, s); err != nil {
-			w.invalid(path, v, "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z")
+			malformed("must be a time of RFC 3339, such as 2026-01-31T12:00:00Z")
 		}
 	default:
 		return fmt.Errorf("%s: no type %q", text(path), t.Type)

@@ -5,7 +5,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
@@ -26,14 +25,22 @@ func nameRule(group, kind string, kube *utilversion.Version) apivalidation.Valid
 	case "rbac.authorization.k8s.io/Role", "rbac.authorization.k8s.io/ClusterRole",
 		"rbac.authorization.k8s.io/RoleBinding", "rbac.authorization.k8s.io/ClusterRoleBinding",
 		"flowcontrol.apiserver.k8s.io/FlowSchema", "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration":
-		return path.ValidatePathSegmentName
+		return pathSegment
 	case "certificates.k8s.io/CertificateSigningRequest", "certificates.k8s.io/ClusterTrustBundle",
 		"certificates.k8s.io/PodCertificateRequest", "storage.k8s.io/CSINode", "networking.k8s.io/IPAddress",
 		"/Event", "events.k8s.io/Event", "apiregistration.k8s.io/APIService", "internal.apiserver.k8s.io/StorageVersion",
 		"apiextensions.k8s.io/CustomResourceDefinition":
-		return path.ValidatePathSegmentName // they have rules of their own, which are checked elsewhere or seldom matter
+		return pathSegment // they have rules of their own, which are checked elsewhere or seldom matter
 	}
 	return apivalidation.NameIsDNSSubdomain
+}
+
+// pathSegment allows what may be a part of a URL's path.
+func pathSegment(name string, prefix bool) []string {
+	if prefix {
+		return content.IsPathSegmentPrefix(name)
+	}
+	return content.IsPathSegmentName(name)
 }
 
 // metadata holds an object's names, labels and annotations against the rules that

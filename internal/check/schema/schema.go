@@ -176,16 +176,18 @@ func (j *job) builtin(ctx context.Context, o *render.Object) error {
 	if err != nil {
 		return err
 	}
-	w := &walker{k: j.k}
+	w := &walker{k: j.k, secret: o.Is("", "Secret")}
 	if err := w.object(o.Object, t); err != nil {
 		return err
 	}
 	p := &w.problems
 	p.metadata(o.Object, nameRule(gvk.Group, gvk.Kind, j.kube), o.Origin.HelmRelease != "")
 	p.scope(o.Object, kind.Namespaced, o.Origin.HelmRelease != "")
-	p.workload(o)
-	p.template(o)
-	p.other(o)
+	if !w.broken {
+		p.workload(o)
+		p.template(o)
+		p.other(o)
+	}
 	if o.Is(crdGroup, "CustomResourceDefinition") {
 		data, err := o.MarshalJSON()
 		if err != nil {
@@ -393,7 +395,12 @@ func (j *job) note(o *render.Object, why, next string) {
 // report reports what is wrong with an object. A value that stands in for a
 // secret cannot be judged.
 func (j *job) report(o *render.Object, p problems, severity report.Severity) {
+	said := map[string]bool{}
 	for _, x := range p {
+		if said[x.rule+" "+x.message] { // two steps may meet the same mistake
+			continue
+		}
+		said[x.rule+" "+x.message] = true
 		if len(o.Origin.Placeholders) > 0 && standsIn(x.value) {
 			j.out.Unchecked(report.Unchecked{
 				Subject: o.Key().String(), Location: o.Locate(x.at...), Clusters: []string{j.cluster.Name},
