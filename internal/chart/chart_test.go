@@ -429,6 +429,32 @@ func TestOneDownload(t *testing.T) {
 	}
 }
 
+// TestKeys: requests that read alike are not taken for one another.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	type request struct{ a, b string }
+	s := newStore(t, Options{})
+	started, release := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := once(t.Context(), s, request{"x y", "z"}, func(context.Context) (int, error) {
+			close(started)
+			<-release
+			return 1, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-started
+	got, err := once(t.Context(), s, request{"x", "y z"}, func(context.Context) (int, error) { return 2, nil })
+	close(release)
+	wg.Wait()
+	if got != 2 || err != nil {
+		t.Errorf("got %d, %v; want 2", got, err)
+	}
+}
+
 // TestHangingServer: a server that does not answer costs one timeout, however many
 // charts it has.
 func TestHangingServer(t *testing.T) {

@@ -77,7 +77,7 @@ func once[T any](ctx context.Context, s *Store, key any, fetch func(context.Cont
 		if err := ctx.Err(); err != nil {
 			return none, err
 		}
-		v, _, _ := s.flight.Do(fmt.Sprintf("%T %v", key, key), func() (any, error) {
+		v, _, _ := s.flight.Do(fmt.Sprintf("%#v", key), func() (any, error) {
 			if o, ok := s.memory.Load(key); ok {
 				return o, nil
 			}
