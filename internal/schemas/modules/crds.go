@@ -82,10 +82,15 @@ func strip(doc map[string]any) (map[string]any, schemas.Definition) {
 			undescribe(s["openAPIV3Schema"])
 		}
 	}
+	outMeta := map[string]any{"name": def.Name}
+	// Without it the API server refuses definitions in groups of Kubernetes.
+	const approved = "api-approved.kubernetes.io"
+	if a, _ := meta["annotations"].(map[string]any); a[approved] != nil {
+		outMeta["annotations"] = map[string]any{approved: a[approved]}
+	}
 	out := map[string]any{
-		"apiVersion": doc["apiVersion"], "kind": doc["kind"],
-		"metadata": map[string]any{"name": def.Name},
-		"spec":     map[string]any{"group": def.Group, "names": names, "scope": spec["scope"], "versions": versions},
+		"apiVersion": doc["apiVersion"], "kind": doc["kind"], "metadata": outMeta,
+		"spec": map[string]any{"group": def.Group, "names": names, "scope": spec["scope"], "versions": versions},
 	}
 	if spec["preserveUnknownFields"] == true {
 		out["spec"].(map[string]any)["preserveUnknownFields"] = true
