@@ -5,6 +5,9 @@ package cli
 
 import (
 	"context"
+	"io"
+	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -18,6 +21,10 @@ import (
 
 // Main runs the command line of this process and returns its exit code.
 func Main() int {
+	// Helm and its libraries warn through the standard loggers, about things that
+	// gates report with a place. stderr is for what lumacore has to say.
+	log.SetOutput(io.Discard)
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once

@@ -19,31 +19,64 @@ import (
 	"lumacore.dev/lumacore/internal/report"
 )
 
+// outcome is what templating one release came to.
+type outcome struct {
+	objects   []*Object
+	problems  []Problem
+	unchecked []report.Unchecked
+	asks      bool // its templates look at the APIs that the cluster serves
+}
+
 // template templates the HelmReleases that wait for it, at the same time, and
 // takes what their charts make into the cluster. It returns the Kustomizations
 // among that.
+//
+// Charts ask which APIs there are (a ServiceMonitor only where something serves
+// it), and other charts bring them. Flux tries again until all are there; so
+// releases that ask are templated once more when CRDs were found in charts.
 func (r *renderer) template(ctx context.Context) ([]*Kustomization, error) {
 	waiting := r.releases
 	r.releases = nil
 	slices.SortFunc(waiting, func(a, b *Release) int { return strings.Compare(a.Name(), b.Name()) })
-	env := r.env()
-	err := each(ctx, r.opt.Workers, waiting, func(ctx context.Context, rel *Release) {
-		rel.Objects = r.templateOne(ctx, rel, env)
-		r.step(len(waiting))
-	})
-	if err != nil {
-		return nil, err
+	outcomes := map[*Release]*outcome{}
+	for _, rel := range waiting {
+		outcomes[rel] = &outcome{asks: true}
+		r.used(rel.Spec)
+	}
+	scopes, versions := served(r.Objects)
+	for again := true; again; {
+		env := r.env(scopes, versions)
+		turn := slices.DeleteFunc(slices.Clone(waiting), func(rel *Release) bool { return !outcomes[rel].asks })
+		err := each(ctx, r.opt.Workers, turn, func(ctx context.Context, rel *Release) {
+			*outcomes[rel] = *r.templateOne(ctx, rel, env)
+			r.step()
+		})
+		if err != nil {
+			return nil, err
+		}
+		objects := slices.Clone(r.Objects)
+		for _, rel := range waiting {
+			objects = append(objects, outcomes[rel].objects...)
+		}
+		var more []string
+		scopes, more = served(objects)
+		again, versions = len(more) > len(versions), more
 	}
 	var found []*Kustomization
 	for _, rel := range waiting {
+		out := outcomes[rel]
+		r.Problems = append(r.Problems, out.problems...)
+		for _, u := range out.unchecked {
+			r.unchecked(u)
+		}
+		rel.Objects = out.objects
 		found = append(found, r.take(rel.Objects)...)
 	}
 	return found, nil
 }
 
 // env is what the releases of one wave are rendered in.
-func (r *renderer) env() helm.Env {
-	scopes, versions := r.served()
+func (r *renderer) env(scopes map[[2]string]bool, versions []string) helm.Env {
 	return helm.Env{
 		Tree: r.tree, Charts: r.opt.Charts, KubeVersion: r.opt.KubeVersion, APIVersions: versions,
 		Lookup: func(group, kind, namespace, name string) *unstructured.Unstructured {
@@ -93,11 +126,11 @@ func (r *renderer) implied(kind, namespace, name string) bool {
 	return kind == s.SourceKind && name == s.SourceName && (s.SourceNamespace == "" || namespace == s.SourceNamespace)
 }
 
-// served lists what the definitions in the render serve: whether a kind has
+// served lists what the definitions among objects serve: whether a kind has
 // namespaces, and the API versions, which charts ask for.
-func (r *renderer) served() (scopes map[[2]string]bool, versions []string) {
+func served(objects []*Object) (scopes map[[2]string]bool, versions []string) {
 	scopes = map[[2]string]bool{}
-	for _, o := range r.Objects {
+	for _, o := range objects {
 		if !o.Is("apiextensions.k8s.io", "CustomResourceDefinition") {
 			continue
 		}
@@ -119,25 +152,24 @@ func (r *renderer) served() (scopes map[[2]string]bool, versions []string) {
 
 // templateOne templates one release. What does not work becomes a problem or
 // something that was not checked.
-func (r *renderer) templateOne(ctx context.Context, rel *Release, env helm.Env) []*Object {
-	o, name := rel.Object, rel.Object.Key().String()
-	fail := func(kind ProblemKind, at report.Location, fix, format string, args ...any) {
-		r.problem(Problem{
+func (r *renderer) templateOne(ctx context.Context, rel *Release, env helm.Env) *outcome {
+	o, name, res := rel.Object, rel.Object.Key().String(), &outcome{}
+	fail := func(kind ProblemKind, at report.Location, fix, format string, args ...any) *outcome {
+		res.problems = append(res.problems, Problem{
 			Kind: kind, Message: fmt.Sprintf(format, args...), Fix: fix, Object: o.Key(),
 			Kustomization: o.Origin.Kustomization, HelmRelease: rel.Name(), Location: at,
 		})
+		return res
 	}
-	unchecked := func(reason, next string) {
-		r.unchecked(report.Unchecked{Subject: name, Location: o.Origin.Location, Reason: reason, Next: next})
+	unchecked := func(reason, next string) *outcome {
+		res.unchecked = append(res.unchecked, report.Unchecked{Subject: name, Location: o.Origin.Location, Reason: reason, Next: next})
+		return res
 	}
-	r.used(rel.Spec)
 	if rel.Spec.Spec.KubeConfig != nil {
-		unchecked("it installs into another cluster (spec.kubeConfig)", "")
-		return nil
+		return unchecked("it installs into another cluster (spec.kubeConfig)", "")
 	}
 	if r.opt.Charts == nil {
-		unchecked("charts are not rendered in this run", "")
-		return nil
+		return unchecked("charts are not rendered in this run", "")
 	}
 	out, err := helm.Render(ctx, rel.Spec, env)
 	var (
@@ -150,40 +182,34 @@ func (r *renderer) templateOne(ctx context.Context, rel *Release, env helm.Env) 
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return nil
+		return res
 	case errors.As(err, &missing):
-		unchecked(missing.Error(), missing.Next)
 		if r.opt.RequireCharts {
 			fail(ProblemNoChart, o.Locate("spec", "chart"), missing.Next, "%s: %s", name, missing)
 		}
-		return nil
+		return unchecked(missing.Error(), missing.Next)
 	case errors.As(err, &spec):
-		fail(ProblemSpec, o.Locate("spec"), "", "%s: %s", name, spec)
-		return nil
+		return fail(ProblemSpec, o.Locate("spec"), "", "%s: %s", name, spec)
 	case errors.As(err, &source):
 		at := o.Locate("spec", "chart", "spec", "sourceRef")
 		if rel.Spec.Spec.ChartRef != nil {
 			at = o.Locate("spec", "chartRef")
 		}
-		fail(ProblemSource, at, source.Next, "%s: %s", name, source)
-		return nil
+		return fail(ProblemSource, at, source.Next, "%s: %s", name, source)
 	case errors.As(err, &values):
-		fail(ProblemValues, o.Locate("spec", "valuesFrom", values.Index), "", "%s: %s", name, values)
-		return nil
+		return fail(ProblemValues, o.Locate("spec", "valuesFrom", values.Index), "", "%s: %s", name, values)
 	case errors.As(err, &failed):
-		fail(ProblemChart, o.Locate("spec", "values"), "", "%s: %s", name, failed)
-		return nil
+		return fail(ProblemChart, o.Locate("spec", "values"), "", "%s: %s", name, failed)
 	default:
-		fail(ProblemChart, o.Origin.Location, "", "%s: %s", name, err)
-		return nil
+		return fail(ProblemChart, o.Origin.Location, "", "%s: %s", name, err)
 	}
 	rel.Rendered, rel.Chart, rel.Version = true, out.Chart, out.Version
 	for _, reason := range out.Unchecked {
 		unchecked(reason, "")
 	}
-	var objects []*Object
+	res.asks = out.AsksForAPIs
 	for _, x := range out.Objects {
-		objects = append(objects, &Object{
+		res.objects = append(res.objects, &Object{
 			Unstructured: x.Unstructured, doc: o.doc,
 			Origin: Origin{
 				Location: o.Origin.Location, Kustomization: o.Origin.Kustomization, HelmRelease: rel.Name(),
@@ -191,7 +217,7 @@ func (r *renderer) templateOne(ctx context.Context, rel *Release, env helm.Env) 
 			},
 		})
 	}
-	return objects
+	return res
 }
 
 // used notes the files of a chart that is in the repository.

@@ -222,12 +222,12 @@ func (r *renderer) build(ctx context.Context, ks []*Kustomization) ([]*pending, 
 		if raws, ok := r.buildOne(ctx, k); ok {
 			out[index[k]] = &pending{k, raws}
 		}
-		r.step(len(ks))
+		r.step()
 	})
 	return slices.DeleteFunc(out, func(p *pending) bool { return p == nil }), err
 }
 
-func (r *renderer) step(int) {
+func (r *renderer) step() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done++

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/golden"
 )
@@ -42,7 +43,11 @@ func rendered(t testing.TB, tree *gitops.Tree, workers int) *Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := Render(t.Context(), tree, clusters, Options{Workers: workers, KubeVersion: "1.36.0"})
+	store, err := chart.NewStore(chart.Options{CacheDir: t.TempDir(), Offline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := Render(t.Context(), tree, clusters, Options{Workers: workers, KubeVersion: "1.36.0", Charts: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +64,7 @@ func dump(t testing.TB, res *Result) []byte {
 			fmt.Fprintf(&b, "Kustomization %s path=%s built=%v implied=%v suspended=%v objects=%d at %s\n", k.Name(), k.Path, k.Built, k.Implied, k.Suspended, len(k.Objects), k.Object.Origin.Location)
 		}
 		for _, r := range c.Releases {
-			fmt.Fprintf(&b, "HelmRelease %s rendered=%v suspended=%v objects=%d\n", r.Name(), r.Rendered, r.Suspended, len(r.Objects))
+			fmt.Fprintf(&b, "HelmRelease %s chart=%s %s rendered=%v suspended=%v objects=%d\n", r.Name(), r.Chart, r.Version, r.Rendered, r.Suspended, len(r.Objects))
 		}
 		for _, p := range c.Problems {
 			fmt.Fprintf(&b, "problem %s: %s: %s (%s; %s)\n", p.Location, p.Kind, p.Message, p.Object, p.Kustomization)
@@ -73,6 +78,9 @@ func dump(t testing.TB, res *Result) []byte {
 		fmt.Fprintf(&b, "files: %s\n", strings.Join(slices.Sorted(maps.Keys(c.Files)), " "))
 		for _, o := range c.Objects {
 			fmt.Fprintf(&b, "--- # %s by %s", o.Origin.Location, o.Origin.Kustomization)
+			if o.Origin.HelmRelease != "" {
+				fmt.Fprintf(&b, " %s %s hook=%v", o.Origin.HelmRelease, o.Origin.Template, o.Origin.Hook)
+			}
 			if o.Origin.Environment != "" {
 				fmt.Fprintf(&b, " in %s", o.Origin.Environment)
 			}

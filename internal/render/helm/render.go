@@ -51,6 +51,9 @@ type Rendered struct {
 	// single ones, and whole files of values were left out. "key from Secret
 	// namespace/name", sorted.
 	Placeholders []string
+	// AsksForAPIs: its templates look at the APIs that the cluster serves, so they may
+	// come to something else when other charts bring more.
+	AsksForAPIs bool
 	// Unchecked says what could not be looked at although the chart was rendered.
 	// Each is a sentence.
 	Unchecked []string

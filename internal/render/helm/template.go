@@ -63,7 +63,7 @@ func render(ctx context.Context, hr *helmv2.HelmRelease, env Env, src *source, v
 		return nil, fail("its dependencies: %v", err)
 	}
 	install := hr.GetInstall()
-	out := &Rendered{}
+	out := &Rendered{AsksForAPIs: asksForAPIs(c)}
 	if install.CRDs != helmv2.Skip {
 		if out.Objects, err = crds(c, hr, fail); err != nil {
 			return nil, err
@@ -131,6 +131,13 @@ func render(ctx context.Context, hr *helmv2.HelmRelease, env Env, src *source, v
 		out.Objects = append(out.Objects, Object{Unstructured: d.Unstructured, Template: d.template, Hook: len(hooks) > 0})
 	}
 	return out, nil
+}
+
+// asksForAPIs tells whether a template of the chart or of one below it looks at
+// .Capabilities.APIVersions.
+func asksForAPIs(c *chartv2.Chart) bool {
+	return slices.ContainsFunc(c.Templates, func(f *common.File) bool { return bytes.Contains(f.Data, []byte("APIVersions")) }) ||
+		slices.ContainsFunc(c.Dependencies(), asksForAPIs)
 }
 
 // crds returns the CRDs of the chart's crds folders with the labels that
