@@ -58,23 +58,27 @@ func readStream(name string) ([]map[string]any, error) {
 	}
 }
 
-// controllers are the labels with which Flux's controllers mark what they apply.
-// They are no part of a comparison: `kustomize build` and `helm template` cannot
-// know them.
-var controllers = []string{
-	"kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace",
-	"helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace",
+// controllers are the labels and annotations with which Flux's controllers and
+// Helm mark what they apply. They are no part of a comparison: `kustomize build`
+// and `helm template` do not write them.
+var controllers = map[string][]string{
+	"labels": {
+		"kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace",
+		"helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace",
+	},
+	"annotations": {"meta.helm.sh/release-name", "meta.helm.sh/release-namespace"},
 }
 
+// canonical takes out what is no part of a comparison.
 func canonical(o map[string]any) map[string]any {
-	if meta, ok := o["metadata"].(map[string]any); ok {
-		if labels, ok := meta["labels"].(map[string]any); ok {
-			for _, l := range controllers {
-				delete(labels, l)
-			}
-			if len(labels) == 0 {
-				delete(meta, "labels")
-			}
+	meta, _ := o["metadata"].(map[string]any)
+	for field, names := range controllers {
+		m, ok := meta[field].(map[string]any)
+		for _, name := range names {
+			delete(m, name)
+		}
+		if ok && len(m) == 0 {
+			delete(meta, field)
 		}
 	}
 	return o

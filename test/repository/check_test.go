@@ -19,8 +19,8 @@ import (
 	"lumacore.dev/lumacore/internal/report"
 )
 
-// run runs all gates over a repository.
-func run(t *testing.T, r *Repository) *report.CheckReport {
+// rendered renders a repository.
+func rendered(t testing.TB, r *Repository) *check.Input {
 	t.Helper()
 	tree := gitops.FromFiles(r.Files)
 	cfg, err := config.Load(tree)
@@ -40,10 +40,16 @@ func run(t *testing.T, r *Repository) *report.CheckReport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := check.Run(t.Context(), registry.Gates, &check.Input{
+	return &check.Input{
 		Tree: tree, Render: res, Config: cfg, KubeVersion: version, Known: registry.Gates,
 		Now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
-	})
+	}
+}
+
+// run runs all gates over a repository.
+func run(t testing.TB, r *Repository) *report.CheckReport {
+	t.Helper()
+	rep, err := check.Run(t.Context(), registry.Gates, rendered(t, r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,5 +140,19 @@ func TestEveryRuleHasADefect(t *testing.T) {
 		if !known[rule] {
 			t.Error(fmt.Errorf("a set of mistakes names %s, which is no rule of any gate", rule))
 		}
+	}
+}
+
+func BenchmarkRender(b *testing.B) {
+	r := generate(b, Options{Apps: 97, Plain: true})
+	for b.Loop() {
+		rendered(b, r)
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	r := generate(b, Options{Apps: 200})
+	for b.Loop() {
+		run(b, r)
 	}
 }

@@ -33,8 +33,9 @@ type Options struct {
 	// Defects names the sets of mistakes to add; see [Sets].
 	Defects []string
 	// Plain leaves out what kustomize alone does not do: HelmReleases and the
-	// substitution of variables. All apps are kustomizations then, and what
-	// `kustomize build` makes of the folders is what Flux would apply.
+	// substitution of variables. All apps are kustomizations then, half of them of
+	// one folder each, and what `kustomize build` makes of the folders is what Flux
+	// would apply.
 	Plain bool
 }
 
@@ -110,7 +111,10 @@ func Generate(o Options) (*Repository, error) {
 		a.Limit, a.Digest = 2*a.Memory, digest(a.Name+a.Version)
 		names = append(names, a.Name)
 		kind := "files/app.txtar"
-		if !o.Plain && i%2 == 1 {
+		switch {
+		case i%2 == 1 && o.Plain:
+			kind = "files/flat.txtar"
+		case i%2 == 1:
 			kind = "files/release.txtar"
 		}
 		if err := r.add(kind, a); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // generate makes a repository or fails the test.
-func generate(t *testing.T, o Options) *Repository {
+func generate(t testing.TB, o Options) *Repository {
 	t.Helper()
 	r, err := Generate(o)
 	if err != nil {
