@@ -41,8 +41,9 @@ type definition struct {
 	scope    apiextv1.ResourceScope
 	order    []string // names of all versions, as in the CRD
 	versions map[string]*version
-	problems problems // of the CRD itself
-	err      error    // it cannot be used at all
+	err      error // it cannot be used at all
+	// problems are those of the CRD itself.
+	problems func() (problems, error)
 }
 
 // version is one version of a CRD.
@@ -60,8 +61,8 @@ type compiled struct {
 	rules     *cel.Validator
 }
 
-// define reads a CRD; check also holds it against the rules for CRDs.
-func define(ctx context.Context, data []byte, from string, check bool) *definition {
+// define reads a CRD.
+func define(ctx context.Context, data []byte, from string) *definition {
 	d := &definition{from: from, versions: map[string]*version{}}
 	crd := &apiextv1.CustomResourceDefinition{}
 	if d.err = json.Unmarshal(data, crd); d.err != nil {
@@ -76,10 +77,20 @@ func define(ctx context.Context, data []byte, from string, check bool) *definiti
 			compile: sync.OnceValues(func() (*compiled, error) { return compile(&v, preserve) }),
 		}
 	}
-	if check {
-		d.problems, d.err = validateDefinition(ctx, crd, data)
-	}
+	d.problems = sync.OnceValues(func() (problems, error) { return validateDefinition(ctx, crd, data) })
 	return d
+}
+
+// wrong returns what is wrong with the CRD itself.
+func (d *definition) wrong() problems {
+	err := d.err
+	if err == nil {
+		var p problems
+		if p, err = d.problems(); err == nil {
+			return p
+		}
+	}
+	return problems{{rule: ruleCRD, message: "cannot be read as a CustomResourceDefinition: " + shorten(err.Error())}}
 }
 
 // compile makes a version ready.
@@ -134,7 +145,19 @@ func validateDefinition(ctx context.Context, crd *apiextv1.CustomResourceDefinit
 		if strings.HasPrefix(e.Field, "metadata.labels") || e.Field == "metadata.annotations" && e.Type == field.ErrorTypeInvalid {
 			continue
 		}
-		p.add(ruleCRD, parse(e.Field, obj), e.BadValue, "%s", shorten(e.ErrorBody()))
+		// What all versions have in common is one field in the internal form.
+		if rest, ok := strings.CutPrefix(e.Field, "spec.validation."); ok {
+			e.Field = "spec.versions[0].schema." + rest
+		}
+		body := e.ErrorBody()
+		switch e.BadValue.(type) {
+		case string, bool, int, int32, int64, float64, nil:
+		default:
+			if e.Type == field.ErrorTypeInvalid {
+				body = "Invalid value: " + e.Detail
+			}
+		}
+		p.add(ruleCRD, parse(e.Field, obj), nil, "%s", oneLine(body))
 	}
 	return p, nil
 }
@@ -257,7 +280,7 @@ func (p *problems) field(e *field.Error, obj any, rule string) {
 	case e.Type == field.ErrorTypeTypeInvalid && articles[typeIn(detail)] != "":
 		body = fmt.Sprintf("must be %s, got %s", articles[typeIn(detail)], show(value))
 	case rule == ruleCEL && e.Type == field.ErrorTypeInvalid:
-		body = detail // the value is that of the whole field
+		body = oneLine(detail) // the value is that of the whole field
 	case e.Type == field.ErrorTypeInvalid:
 		body = fmt.Sprintf("Invalid value: %s: %s", literal(value), detail)
 	case e.Type == field.ErrorTypeDuplicate:
@@ -273,6 +296,16 @@ func (p *problems) field(e *field.Error, obj any, rule string) {
 		return
 	}
 	p.add(rule, path, value, "%s", body)
+}
+
+// oneLine keeps a message of the CEL compiler, which draws where the mistake is,
+// readable in a list.
+func oneLine(s string) string {
+	first, _, _ := strings.Cut(s, "\n")
+	if len(first) > 500 {
+		first = shorten(first)
+	}
+	return first
 }
 
 func typeIn(detail string) string {
@@ -299,10 +332,10 @@ type definitions struct {
 
 var catalogue definitions // of the process: what is embedded does not change
 
-func (c *definitions) get(ctx context.Context, data []byte, from string, check bool) *definition {
-	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%t\x00%s", from, check, data))
+func (c *definitions) get(ctx context.Context, data []byte, from string) *definition {
+	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s", from, data))
 	f, _ := c.read.LoadOrStore(key, sync.OnceValue(func() *definition {
-		return define(context.WithoutCancel(ctx), data, from, check)
+		return define(context.WithoutCancel(ctx), data, from)
 	}))
 	return f.(func() *definition)()
 }

@@ -40,7 +40,7 @@ func text(path []any) string {
 // the object does.
 func parse(s string, obj any) []any {
 	var path []any
-	for s = strings.TrimPrefix(s, "."); s != ""; s = strings.TrimPrefix(s, ".") {
+	for s = strings.TrimLeft(s, "."); s != ""; s = strings.TrimLeft(s, ".") {
 		if rest, ok := strings.CutPrefix(s, "["); ok {
 			in, after, ok := strings.Cut(rest, "]")
 			if !ok {
@@ -66,6 +66,12 @@ func parse(s string, obj any) []any {
 		key := s
 		if i := strings.IndexAny(s, ".["); i >= 0 {
 			key = s[:i]
+		}
+		if list, ok := obj.([]any); ok { // some code writes items.0.name
+			if n, err := strconv.Atoi(key); err == nil && n >= 0 && n < len(list) {
+				path, obj, s = append(path, n), list[n], s[len(key):]
+				continue
+			}
 		}
 		for k := range m { // the longest key that fits; at most one has its length
 			if len(k) > len(key) && strings.HasPrefix(s, k) && (len(s) == len(k) || s[len(k)] == '.' || s[len(k)] == '[') {

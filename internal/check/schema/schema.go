@@ -132,7 +132,7 @@ func (j *job) index(ctx context.Context) {
 			if err != nil {
 				return &definition{err: err}
 			}
-			return j.rendered.get(ctx, data, "CRD "+o.GetName(), false)
+			return j.rendered.get(ctx, data, "CRD "+o.GetName())
 		})
 	}
 	for _, o := range j.cluster.Of(templateGroup, "ConstraintTemplate") {
@@ -142,7 +142,7 @@ func (j *job) index(ctx context.Context) {
 				if err != nil {
 					return &definition{err: err}
 				}
-				return j.rendered.get(ctx, data, "ConstraintTemplate "+o.GetName(), false)
+				return j.rendered.get(ctx, data, "ConstraintTemplate "+o.GetName())
 			})
 		}
 	}
@@ -188,16 +188,12 @@ func (j *job) builtin(ctx context.Context, o *render.Object) error {
 		p.template(o)
 		p.other(o)
 	}
-	if o.Is(crdGroup, "CustomResourceDefinition") {
+	if o.Is(crdGroup, "CustomResourceDefinition") && !w.broken {
 		data, err := o.MarshalJSON()
 		if err != nil {
 			return err
 		}
-		d := j.rendered.get(ctx, data, "CRD "+o.GetName(), true)
-		if d.err != nil {
-			*p = append(*p, problem{rule: ruleCRD, message: "cannot be read as a CustomResourceDefinition: " + shorten(d.err.Error())})
-		}
-		*p = append(*p, d.problems...)
+		*p = append(*p, j.rendered.get(ctx, data, "CRD "+o.GetName()).wrong()...)
 	}
 	j.report(o, *p, "")
 	return nil
@@ -289,7 +285,7 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 		if err != nil {
 			return err
 		}
-		d = catalogue.get(ctx, data, fmt.Sprintf("CRD %s of %s", found.Name, found.Source), false)
+		d = catalogue.get(ctx, data, fmt.Sprintf("CRD %s of %s", found.Name, found.Source))
 		severity = report.Warning
 		if d.versions[gvk.Version] == nil {
 			j.note(o, fmt.Sprintf("the render has no CRD for it, and the one of %s has the versions %s", found.Source, strings.Join(d.order, ", ")),
@@ -311,6 +307,10 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 	p.scope(o.Object, d.scope != apiextv1.ClusterScoped, o.Origin.HelmRelease != "")
 	j.report(o, *p, "")
 
+	if severity == "" && len(d.wrong()) > 0 {
+		j.note(o, "its "+d.from+" is not valid", "mend it")
+		return nil
+	}
 	v := d.versions[gvk.Version]
 	if v == nil || !v.served {
 		j.notServed(o, d)
@@ -330,6 +330,13 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 		return nil
 	}
 	j.report(o, found, severity)
+	if o.Is(templateGroup, "ConstraintTemplate") {
+		if get := j.byKind[k8sschema.GroupKind{Group: constraintGroup, Kind: constraintKind(o)}]; get != nil {
+			for _, x := range get().wrong() {
+				j.out.Object(ruleCRD, j.cluster, o, []any{"spec", "crd", "spec"}, "in the CRD that Gatekeeper makes of it: %s", x.message)
+			}
+		}
+	}
 	return nil
 }
 
