@@ -192,38 +192,25 @@ func inSecret(t *gitops.Tree, at report.Location) bool {
 	return kind == "Secret" || strings.HasSuffix(kind, "List")
 }
 
-// merge sorts items and makes one of those that differ in their clusters alone.
-// Items that are the same in one cluster stay as many as they are there.
+// merge sorts items and makes one of those that say the same, whatever their
+// clusters.
 func merge[T any](items []T, compare func(a, b T) int, clusters func(*T) *[]string) []T {
-	slices.SortFunc(items, func(a, b T) int {
-		if c := compare(a, b); c != 0 {
-			return c
-		}
-		return slices.Compare(*clusters(&a), *clusters(&b))
-	})
+	slices.SortStableFunc(items, compare)
 	out := []T{}
-	first := 0 // of the equal ones, in out
-	for i := range items {
-		if i == 0 || compare(items[i-1], items[i]) != 0 {
-			first = len(out)
-		}
-		names := *clusters(&items[i])
-		at := slices.IndexFunc(out[first:], func(o T) bool {
-			have := *clusters(&o)
-			return len(names) > 0 && len(have) > 0 && !slices.ContainsFunc(names, func(n string) bool { return slices.Contains(have, n) })
-		})
-		if at < 0 {
-			item := items[i]
-			list := slices.Clone(names)
-			slices.Sort(list)
-			*clusters(&item) = slices.Compact(list)
-			out = append(out, item)
+	for _, item := range items {
+		names := clusters(&item)
+		if n := len(out); n > 0 && compare(out[n-1], item) == 0 {
+			into := clusters(&out[n-1])
+			*into = append(*into, *names...)
 			continue
 		}
-		into := clusters(&out[first+at])
-		*into = append(*into, names...)
-		slices.Sort(*into)
-		*into = slices.Compact(*into)
+		*names = slices.Clone(*names)
+		out = append(out, item)
+	}
+	for i := range out {
+		names := clusters(&out[i])
+		slices.Sort(*names)
+		*names = slices.Compact(*names)
 	}
 	return out
 }

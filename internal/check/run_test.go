@@ -297,12 +297,10 @@ func TestRunMerges(t *testing.T) {
 		" error twice/same allowed in a on a [annotation: x]",
 		" error twice/same in both on a+b",
 		" error twice/same of the repository",
-		" error twice/same of the repository",
 		" error twice/same other environment on a",
 		" error twice/same other environment on b",
 		" error twice/same reported as both on a+b",
 		" error twice/same twice in a on a+b",
-		" error twice/same twice in a on a",
 	}
 	if diff := cmp.Diff(want, show(rep)); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)

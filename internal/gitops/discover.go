@@ -37,6 +37,10 @@ type Cluster struct {
 	// when nothing says so.
 	SourceKind, SourceNamespace, SourceName string
 
+	// Ignore are patterns of files that the repository's source leaves out: its
+	// spec.ignore.
+	Ignore string
+
 	// Substitute are variables of the Kustomization that applies Path, from outside
 	// of the repository.
 	Substitute map[string]string
@@ -72,6 +76,7 @@ func Discover(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 	if len(d.roots) == 0 {
 		d.unreached()
 	}
+	d.ignored()
 	d.variants()
 	return d.named(), nil
 }
@@ -85,6 +90,7 @@ func declaredClusters(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 	for _, doc := range d.others {
 		d.instance(doc)
 	}
+	d.ignored()
 	d.variants()
 	var out []Cluster
 	for _, c := range declared {
@@ -104,6 +110,7 @@ func declaredClusters(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 type discovery struct {
 	tree           *Tree
 	kustomizations []*Document // of Flux
+	sources        []*Document // that may be the repository's own
 	others         []*Document // that may hold a FluxInstance
 	roots          map[string]Cluster
 }
@@ -122,7 +129,7 @@ func (d *discovery) scan() {
 		if err != nil {
 			continue
 		}
-		flux := bytes.Contains(data, []byte(GroupKustomize))
+		flux := bytes.Contains(data, []byte(GroupKustomize)) || bytes.Contains(data, []byte(GroupSource))
 		instance := bytes.Contains(data, []byte(GroupOperator)) || bytes.Contains(data, []byte("instance:")) && bytes.Contains(data, []byte("sync:"))
 		if !flux && !instance {
 			continue
@@ -131,6 +138,8 @@ func (d *discovery) scan() {
 		for _, doc := range docs {
 			if doc.Is(GroupKustomize, "Kustomization") && doc.Name != "" && isText(doc, "spec", "path") {
 				d.kustomizations = append(d.kustomizations, doc)
+			} else if doc.Is(GroupSource, "GitRepository", "OCIRepository", "Bucket") {
+				d.sources = append(d.sources, doc)
 			} else if instance {
 				d.others = append(d.others, doc)
 			}
@@ -197,6 +206,18 @@ func (d *discovery) instance(doc *Document) {
 		}
 		c.SourceName, c.SourceNamespace = c.SyncName, c.Namespace
 		d.roots[dir] = c
+	}
+}
+
+// ignored notes what the sources of the clusters leave out.
+func (d *discovery) ignored() {
+	for dir, c := range d.roots {
+		for _, s := range d.sources {
+			if s.Kind == c.SourceKind && s.Name == c.SourceName && (s.Namespace == c.SourceNamespace || s.Namespace == "") {
+				c.Ignore = s.Scalar("spec", "ignore")
+				d.roots[dir] = c
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -26,7 +27,7 @@ import (
 const (
 	MaxFiles     = 200_000
 	MaxFileSize  = 16 << 20  // bytes of one file; the largest CRD bundles have about 5 MiB
-	MaxTreeSize  = 512 << 20 // bytes of all files that are read
+	MaxTreeSize  = 128 << 20 // bytes of all files that are read; parsed they take about twenty times that
 	MaxPathDepth = 64        // folders in folders
 	MaxPatterns  = 1000      // lines of all .sourceignore files: each file is compared with each
 )
@@ -125,6 +126,24 @@ func FromFiles(files map[string][]byte) *Tree {
 	_ = t.ignore()
 	t.index()
 	return t
+}
+
+// Without returns the tree without the files that the patterns match, as Flux
+// applies spec.ignore of a GitRepository: after all .sourceignore files
+// (https://fluxcd.io/flux/components/source/gitrepositories/#ignore). The two share
+// their files; close one of them.
+func (t *Tree) Without(patterns string) *Tree {
+	out := &Tree{Root: t.Root, root: t.root, files: maps.Clone(t.files), dirs: map[string][]string{}, left: maps.Clone(t.left)}
+	list := sourceignore.ReadPatterns(strings.NewReader(patterns), nil)
+	match := sourceignore.NewMatcher(list[:min(len(list), MaxPatterns)])
+	for name := range t.files {
+		if match.Match(strings.Split(name, "/"), false) {
+			delete(out.files, name)
+			out.left[name] = "is excluded by spec.ignore of the repository's GitRepository"
+		}
+	}
+	out.index()
+	return out
 }
 
 // Close lets go of the folder. Files that were not read cannot be read then.

@@ -47,14 +47,26 @@ func Render(ctx context.Context, t *gitops.Tree, clusters []gitops.Cluster, opt 
 	}
 	opt.EnvironmentLabel = cmp.Or(opt.EnvironmentLabel, config.DefaultEnvironmentLabel)
 	res := &Result{}
-	builds := &builds{tree: t, remote: opt.AllowRemoteBases}
+	of := map[string]*builds{} // by what the cluster's source leaves out
 	for _, gc := range clusters {
+		if of[gc.Ignore] == nil {
+			of[gc.Ignore] = &builds{tree: t, remote: opt.AllowRemoteBases}
+			if gc.Ignore != "" {
+				of[gc.Ignore].tree = t.Without(gc.Ignore)
+			}
+		}
+		builds := of[gc.Ignore]
 		r := &renderer{
 			Cluster: &Cluster{Name: gc.Name, Path: gc.Path, byKey: map[Key][]*Object{}, Files: map[string]bool{}},
-			tree:    t, builds: builds, opt: opt, sync: gc, seen: map[Key]bool{},
+			tree:    builds.tree, builds: builds, opt: opt, sync: gc, seen: map[Key]bool{},
 		}
 		if err := r.run(ctx); err != nil {
 			return nil, err
+		}
+		for _, name := range t.Files() {
+			if !r.tree.IsFile(name) {
+				r.Files[name] = true // left out on purpose, so nobody misses it
+			}
 		}
 		res.Clusters = append(res.Clusters, r.Cluster)
 	}

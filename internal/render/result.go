@@ -31,7 +31,7 @@ type Cluster struct {
 	Placeholders   []Placeholder    // sorted
 	Problems       []Problem        // sorted
 	Unchecked      []report.Unchecked
-	Files          map[string]bool // that were read to render it, or are part of a folder that was read
+	Files          map[string]bool // that were read to render it, and that spec.ignore of its source leaves out
 
 	byKey map[Key][]*Object
 }
