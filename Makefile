@@ -14,12 +14,15 @@ SHELL := /bin/bash
 # tools/ only pin versions.
 BEACON := examples/beacon
 
-# Packages that start goroutines of their own and are quick to compile for the
-# race detector, which shares nothing with other builds.
-RACE_PACKAGES := ./internal/lab/supervisor/... ./internal/lab/gitserver/... ./internal/report/...
+# Packages that start goroutines of their own. The race detector shares nothing with
+# other builds, so each adds to a first run.
+RACE_PACKAGES := ./internal/lab/supervisor/... ./internal/lab/gitserver/... ./internal/report/... ./internal/render/...
 
 # One group of benchmarks instead of all: make bench ONLY=check
 ONLY ?=
+
+# How long each fuzz target runs.
+FUZZTIME ?= 30s
 
 # Time limit and further arguments of the end-to-end tests:
 # make test-e2e E2E="-run TestPush"
@@ -62,6 +65,10 @@ test-race: ## Unit tests under the race detector, where goroutines are; needs gc
 	  CGO_ENABLED=1 go test -race $(RACE_PACKAGES) && \
 	  CGO_ENABLED=1 go -C $(BEACON) test -race ./...; \
 	elif [ -n "$$CI" ]; then exit 1; fi
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for 30 seconds each (make fuzz FUZZTIME=5m)
+	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: test-macos
 test-macos: ## Compile for macOS; what comes out is not run
