@@ -26,7 +26,6 @@ type problem struct {
 	at      []any
 	message string // begins with the field
 	value   any    // the offending one
-	fix     string // if more can be said than the rule says
 }
 
 // problems collects what is wrong with one object.

@@ -10,6 +10,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/yaml"
 
+	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/check/checktest"
 	"lumacore.dev/lumacore/internal/config"
@@ -248,6 +249,51 @@ func TestDeterminism(t *testing.T) {
 	for range 5 {
 		if diff := cmp.Diff(first, lines(t, repository)); diff != "" {
 			t.Fatal(diff)
+		}
+	}
+}
+
+// TestBlueprint: nothing is wrong with the blueprint; the API server of the lab
+// accepts all of it.
+func TestBlueprint(t *testing.T) {
+	t.Parallel()
+	tree, err := gitops.Open(t.Context(), "../../../blueprint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	cfg, err := config.Load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clusters, err := gitops.Discover(tree, cfg.Clusters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	charts, err := chart.NewStore(chart.Options{CacheDir: t.TempDir(), Offline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := render.Render(t.Context(), tree, clusters, render.Options{KubeVersion: "1.36.0", Charts: charts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := 0
+	for _, c := range res.Clusters {
+		objects += len(c.Objects)
+	}
+	if objects < 200 {
+		t.Errorf("only %d objects were rendered", objects)
+	}
+	rep, err := check.Run(t.Context(), []*check.Gate{Gate}, &check.Input{
+		Tree: tree, Render: res, Config: cfg, KubeVersion: utilversion.MustParse("1.36.0"), Now: checktest.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range rep.Findings {
+		if f.Gate() == Gate.Name {
+			t.Errorf("%s %s: %s", f.Location, f.Object, f.Message)
 		}
 	}
 }

@@ -22,7 +22,7 @@ const (
 
 var rules = []report.Rule{
 	{
-		ID: ruleUnknown, Title: "The field does not exist", Severity: report.Error,
+		ID: ruleUnknown, Title: "the field does not exist", Severity: report.Error,
 		Why:  "Flux applies objects with server-side apply, which refuses fields that the schema does not have. A misspelled field refuses the whole object, and with it the reconciliation of its Kustomization.",
 		Fix:  "Correct the name or the place of the field, or remove it.",
 		Link: "https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation",
@@ -30,7 +30,7 @@ var rules = []report.Rule{
 		Good: deployment("replicas: 2", ""),
 	},
 	{
-		ID: ruleValue, Title: "The value is not one that the field takes", Severity: report.Error,
+		ID: ruleValue, Title: "the value is not one that the field takes", Severity: report.Error,
 		Why:  "The API server refuses the object: the type, the format, the range or the choice of values does not fit. A frequent cause is text in quotes where a number is wanted, or the other way round.",
 		Fix:  "Give the field a value that it takes; the message says which.",
 		Link: "https://kubernetes.io/docs/reference/kubernetes-api/",
@@ -38,7 +38,7 @@ var rules = []report.Rule{
 		Good: deployment("replicas: 2", ""),
 	},
 	{
-		ID: ruleRequired, Title: "A required field is missing", Severity: report.Error,
+		ID: ruleRequired, Title: "a required field is missing", Severity: report.Error,
 		Why:  "The API server refuses the object without it.",
 		Fix:  "Add the field.",
 		Link: "https://kubernetes.io/docs/reference/kubernetes-api/",
@@ -46,7 +46,7 @@ var rules = []report.Rule{
 		Good: "apiVersion: v1\nkind: Service\nmetadata:\n  name: beacon\n  namespace: app-beacon\nspec:\n  selector:\n    app: beacon\n  ports:\n    - port: 80\n",
 	},
 	{
-		ID: ruleDuplicate, Title: "Two entries of a list have the same key", Severity: report.Error,
+		ID: ruleDuplicate, Title: "two entries of a list have the same key", Severity: report.Error,
 		Why:  "Server-side apply tells the entries of some lists apart by a key, such as the name of a container or an environment variable, and refuses lists that have the same key twice.",
 		Fix:  "Remove or rename one of the entries.",
 		Link: "https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy",
@@ -54,7 +54,7 @@ var rules = []report.Rule{
 		Good: deployment("", "env:\n            - name: MODE\n              value: a\n            - name: LEVEL\n              value: b"),
 	},
 	{
-		ID: ruleCEL, Title: "A validation rule of the CRD is broken", Severity: report.Error,
+		ID: ruleCEL, Title: "a validation rule of the CRD is broken", Severity: report.Error,
 		Why:  "The CRD has rules in CEL (x-kubernetes-validations) that the API server runs on every write. It refuses an object that breaks one.",
 		Fix:  "Change the fields that the message names.",
 		Link: "https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules",
@@ -62,7 +62,7 @@ var rules = []report.Rule{
 		Good: lampCRD + "---\n" + lamp("v1", "watts: 15\n  least: 10"),
 	},
 	{
-		ID: ruleKind, Title: "There is no such kind", Severity: report.Error,
+		ID: ruleKind, Title: "there is no such kind", Severity: report.Error,
 		Why:  "The API server does not know the kind in this API version, and no CRD defines it: Flux cannot apply the object.",
 		Fix:  "Correct kind and apiVersion.",
 		Link: "https://kubernetes.io/docs/reference/kubernetes-api/",
@@ -70,7 +70,7 @@ var rules = []report.Rule{
 		Good: deployment("", ""),
 	},
 	{
-		ID: ruleServed, Title: "The CRD does not serve the version", Severity: report.Error,
+		ID: ruleServed, Title: "the CRD does not serve the version", Severity: report.Error,
 		Why:  "The CRD that this cluster installs does not have the version that the object uses, or no longer serves it. It happens when a chart is updated and the objects stay as they are.",
 		Fix:  "Use a version that the CRD serves, and change the fields that differ.",
 		Link: "https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/",
@@ -78,7 +78,7 @@ var rules = []report.Rule{
 		Good: lampCRD + "---\n" + lamp("v1", "watts: 5"),
 	},
 	{
-		ID: ruleCRD, Title: "The CRD is not valid", Severity: report.Error,
+		ID: ruleCRD, Title: "the CRD is not valid", Severity: report.Error,
 		Why:  "The API server refuses the CRD, and so every object of its kind.",
 		Fix:  "Correct the CRD; if a chart or an operator brings it, use another version.",
 		Link: "https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema",
@@ -86,7 +86,7 @@ var rules = []report.Rule{
 		Good: crd("lamps"),
 	},
 	{
-		ID: ruleName, Title: "The name is not valid", Severity: report.Error,
+		ID: ruleName, Title: "the name is not valid", Severity: report.Error,
 		Why:  "Names are parts of host names and paths; the API server refuses those that do not follow the rules for their kind. An object without a name cannot be applied.",
 		Fix:  "Use lower-case letters, digits and hyphens.",
 		Link: "https://kubernetes.io/docs/concepts/overview/working-with-objects/names/",
@@ -94,7 +94,7 @@ var rules = []report.Rule{
 		Good: "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: beacon-config\n  namespace: app-beacon\n",
 	},
 	{
-		ID: ruleLabel, Title: "A label or annotation is not valid", Severity: report.Error,
+		ID: ruleLabel, Title: "a label or annotation is not valid", Severity: report.Error,
 		Why:  "The API server refuses keys and values that do not follow the syntax. Values of labels have at most 63 characters: letters, digits, hyphens, underscores, dots.",
 		Fix:  "Correct the key or the value; text that no label can hold may go into an annotation.",
 		Link: "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set",
@@ -102,7 +102,7 @@ var rules = []report.Rule{
 		Good: "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: beacon\n  namespace: app-beacon\n  labels:\n    owner: team-a\n",
 	},
 	{
-		ID: ruleNamespace, Title: "The object has no namespace", Severity: report.Error,
+		ID: ruleNamespace, Title: "the object has no namespace", Severity: report.Error,
 		Why:  "Its kind lives in a namespace. Flux does not fall back to a default one, and the reconciliation of the Kustomization fails.",
 		Fix:  "Set metadata.namespace, or namespace in the kustomization.yaml, or spec.targetNamespace of the Flux Kustomization.",
 		Link: "https://fluxcd.io/flux/components/kustomize/kustomizations/#target-namespace",
@@ -110,7 +110,7 @@ var rules = []report.Rule{
 		Good: "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: beacon\n  namespace: app-beacon\n",
 	},
 	{
-		ID: ruleCluster, Title: "A cluster-scoped object has a namespace", Severity: report.Info,
+		ID: ruleCluster, Title: "a cluster-scoped object has a namespace", Severity: report.Info,
 		Why:  "The API server drops the namespace. It hides that the object is one for the whole cluster: two of the same name in two folders are the same object.",
 		Fix:  "Remove metadata.namespace.",
 		Link: "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#not-all-objects-are-in-a-namespace",
@@ -118,7 +118,7 @@ var rules = []report.Rule{
 		Good: "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: app-beacon\n",
 	},
 	{
-		ID: ruleSelector, Title: "The selector does not select the workload's own pods", Severity: report.Error,
+		ID: ruleSelector, Title: "the selector does not select the workload's own pods", Severity: report.Error,
 		Why:  "The API server refuses a workload whose selector does not match the labels of its pod template.",
 		Fix:  "Give the pod template the labels that spec.selector asks for. The selector of a workload that exists cannot be changed.",
 		Link: "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#selector",
@@ -126,7 +126,7 @@ var rules = []report.Rule{
 		Good: workload("beacon", "", ""),
 	},
 	{
-		ID: ruleVolume, Title: "A container mounts a volume that the pod does not have", Severity: report.Error,
+		ID: ruleVolume, Title: "a container mounts a volume that the pod does not have", Severity: report.Error,
 		Why:  "The API server refuses the pod: every volumeMount names a volume of the pod.",
 		Fix:  "Add the volume to spec.volumes (of a StatefulSet also spec.volumeClaimTemplates), or correct the name.",
 		Link: "https://kubernetes.io/docs/concepts/storage/volumes/",

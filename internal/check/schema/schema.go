@@ -417,7 +417,7 @@ func (j *job) report(o *render.Object, p problems, severity report.Severity) {
 			continue
 		}
 		f := check.Finding(x.rule, j.cluster, o, x.at, "%s", x.message)
-		f.Severity, f.Fix = severity, x.fix
+		f.Severity = severity
 		j.out.Add(f)
 	}
 }
