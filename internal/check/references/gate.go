@@ -121,6 +121,7 @@ type reference struct {
 	to       target
 	severity report.Severity // if not the rule's
 	fix      string          // if not the rule's
+	chosen   bool            // the owner wrote it, though a chart made the object
 }
 
 // target is what a reference names.
@@ -200,7 +201,7 @@ func (x *checker) report(rule string, r reference, format string, args ...any) {
 	}
 	x.reported[key] = true
 	f.Severity, f.Fix = r.severity, r.fix
-	if r.from.Origin.HelmRelease != "" && f.Severity != report.Info && !x.ownersWord(r.from, r.to.name) {
+	if r.from.Origin.HelmRelease != "" && f.Severity != report.Info && !r.chosen && !x.ownersWord(r.from, r.to.name) {
 		f.Severity = report.Warning
 	}
 	x.out.Add(f)

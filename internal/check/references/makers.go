@@ -148,6 +148,7 @@ var active = map[string][]string{
 	"acme.cert-manager.io":           nil,
 	"acid.zalan.do":                  {"postgresql"},
 	"autoscaling.k8s.io":             nil,
+	"barmancloud.cnpg.io":            nil,
 	"bitnami.com":                    nil,
 	"cert-manager.io":                nil,
 	"cilium.io":                      nil,
@@ -180,6 +181,10 @@ var active = map[string][]string{
 	"upgrade.cattle.io":              {"Plan"},
 	"volsync.backube":                {"ReplicationSource", "ReplicationDestination"},
 }
+
+// exact are the groups of which known.go knows what they make: that an object of
+// theirs has the name of the app says nothing.
+var exact = map[string]bool{"postgresql.cnpg.io": true, "volsync.backube": true}
 
 // maker returns what may make what r names, which is not in the render. What needs
 // it before it does anything cannot make it.
@@ -222,7 +227,7 @@ func (x *checker) maker(r reference) (*maker, bool) {
 		return nil, false
 	}
 	for _, m := range append(slices.Clone(x.makers.resources[t.namespace]), x.makers.resources[""]...) {
-		if m.gk.Group == "volsync.backube" && t.GroupKind != claim {
+		if exact[m.gk.Group] && (m.gk.Group != "volsync.backube" || t.GroupKind != claim) {
 			continue
 		}
 		if within(t.name, m.name) {
@@ -278,7 +283,8 @@ func (x *checker) podMaker(ns string, reqs labels.Requirements, monitor bool) (*
 			if !about(r, m) {
 				continue
 			}
-			if _, known := active[m.gk.Group]; known && slices.Contains(r.ValuesUnsorted(), m.name) {
+			_, known := active[m.gk.Group]
+			if known && slices.Contains(r.ValuesUnsorted(), m.name) && !strings.HasPrefix(r.Key(), "app.kubernetes.io/") {
 				return nil, true
 			}
 			return m, true
@@ -311,7 +317,8 @@ func about(r labels.Requirement, m *maker) bool {
 	if ok && (m.gk.Group == domain || strings.HasSuffix(m.gk.Group, "."+domain) || strings.HasSuffix(domain, "."+m.gk.Group)) {
 		return true
 	}
-	return slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool { return within(v, m.name) })
+	product, _, _ := strings.Cut(m.gk.Group, ".")
+	return slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool { return v == product || !exact[m.gk.Group] && within(v, m.name) })
 }
 
 // runtimeNames are the Secrets and ConfigMaps that programs in the render make:

@@ -74,7 +74,7 @@ func (x *checker) service(o *render.Object) {
 	reqs, _ := s.Requirements()
 	ns := x.space(o.GroupKind(), o.GetNamespace())
 	pods := x.podsOf(ns, reqs)
-	r := reference{from: o, at: []any{"spec", "selector"}, what: "spec.selector", to: target{GroupKind: kind("", "Pod"), namespace: ns, name: s.String()}}
+	r := reference{from: o, at: []any{"spec", "selector"}, chosen: true}
 	if len(pods) == 0 {
 		if x.ours(ns) || !x.chosen(o, reqs) {
 			return
