@@ -11,7 +11,9 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 
@@ -124,7 +126,7 @@ func (j *job) index(ctx context.Context) {
 	for _, o := range j.cluster.Of(crdGroup, "CustomResourceDefinition") {
 		group, _ := at0(o.Object, "spec", "group").(string)
 		kind, _ := at0(o.Object, "spec", "names", "kind").(string)
-		if group == "" || kind == "" {
+		if group == "" || kind == "" || o.GroupVersionKind().Version != "v1" {
 			continue
 		}
 		add(k8sschema.GroupKind{Group: group, Kind: kind}, func() *definition {
@@ -199,10 +201,32 @@ func (j *job) builtin(ctx context.Context, o *render.Object) error {
 	return nil
 }
 
+// types are Kubernetes' own: scheme.Scheme would not do, every package may add to
+// it.
+var types = func() *k8sruntime.Scheme {
+	s := k8sruntime.NewScheme()
+	utilruntime.Must(clientscheme.AddToScheme(s))
+	return s
+}()
+
+// gone are kinds that Kubernetes once had and that k8s.io/api has no types for any
+// more (https://kubernetes.io/docs/reference/using-api/deprecation-guide/).
+var gone = []k8sschema.GroupVersionKind{
+	{Group: "policy", Version: "v1beta1", Kind: "PodSecurityPolicy"},
+	{Group: "extensions", Version: "v1beta1", Kind: "PodSecurityPolicy"},
+	{Group: "autoscaling", Version: "v2beta1", Kind: "HorizontalPodAutoscaler"},
+	{Group: "autoscaling", Version: "v2beta2", Kind: "HorizontalPodAutoscaler"},
+	{Group: crdGroup, Version: "v1beta1", Kind: "CustomResourceDefinition"},
+	{Group: "apiregistration.k8s.io", Version: "v1beta1", Kind: "APIService"},
+}
+
 // removed tells whether the API was once there: the gate "deprecations" reports
 // those.
 func (j *job) removed(gvk k8sschema.GroupVersionKind) bool {
-	obj, err := clientscheme.Scheme.New(gvk)
+	if slices.Contains(gone, gvk) {
+		return true
+	}
+	obj, err := types.New(gvk)
 	if err != nil {
 		return false
 	}
@@ -237,7 +261,7 @@ func (j *job) unknownKind(o *render.Object) {
 			message += fmt.Sprintf("; did you mean %s?", near)
 		}
 	}
-	if obj, err := clientscheme.Scheme.New(gvk); err == nil {
+	if obj, err := types.New(gvk); err == nil {
 		if i, ok := obj.(interface{ APILifecycleIntroduced() (int, int) }); ok {
 			if major, minor := i.APILifecycleIntroduced(); !j.kube.AtLeast(utilversion.MajorMinor(uint(major), uint(minor))) {
 				message += fmt.Sprintf("; Kubernetes %d.%d introduces it", major, minor)
