@@ -9,15 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 )
-
-// notRun marks a command that cannot be run here, with the reason, behind the
-// command itself or in an HTML comment before its block.
-var notRun = regexp.MustCompile(`(?:#|<!--) not run by the tests: (.*?)(?: *-->)?$`)
 
 // command is one command of a page: what follows "$ ", with its continuation
 // lines.
@@ -31,11 +26,6 @@ type command struct {
 // marked "console"; other shell blocks would escape the test, so they are errors.
 func commands(t *testing.T, path string) []command {
 	t.Helper()
-	src, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(string(src), "\n")
 	var list []command
 	for _, b := range readPage(t, path).blocks {
 		switch b.language {
@@ -47,14 +37,8 @@ func commands(t *testing.T, path string) []command {
 			continue
 		}
 		skipBlock := ""
-		for i := b.line - 3; i >= 0; i-- { // the line above the fence, or above blank lines
-			if strings.TrimSpace(lines[i]) == "" {
-				continue
-			}
-			if m := notRun.FindStringSubmatch(lines[i]); m != nil {
-				skipBlock = m[1]
-			}
-			break
+		if m := notRun.FindStringSubmatch(b.above); m != nil {
+			skipBlock = m[1]
 		}
 		inCommand := false
 		for i, l := range strings.Split(b.code, "\n") {

@@ -1,6 +1,6 @@
 // Package docs has no code: its tests hold the documentation of the repository
-// against the repository. This file checks that links lead somewhere;
-// commands_test.go runs the commands that the pages show.
+// against the repository. This file checks that links lead somewhere; check_test.go
+// and commands_test.go run the commands that the pages show.
 package docs
 
 import (
@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -31,9 +32,14 @@ type page struct {
 // block is a fenced code block.
 type block struct {
 	language string
-	line     int // of its first line of code
+	line     int    // of its first line of code
+	above    string // the last line above it that is not blank
 	code     string
 }
+
+// notRun marks a command that cannot be run here, with the reason, behind the
+// command itself or in an HTML comment before its block.
+var notRun = regexp.MustCompile(`(?:#|<!--) not run by the tests: (.*?)(?: *-->)?$`)
 
 // readPage parses a Markdown file.
 func readPage(t *testing.T, path string) page {
@@ -44,6 +50,7 @@ func readPage(t *testing.T, path string) page {
 	}
 	p := page{anchors: map[string]bool{}}
 	seen := map[string]int{}
+	lines := strings.Split(string(src), "\n")
 	doc := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(text.NewReader(src))
 	err = ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
@@ -70,6 +77,9 @@ func readPage(t *testing.T, path string) page {
 					b.line = 1 + strings.Count(string(src[:seg.Start]), "\n")
 				}
 				b.code += string(seg.Value(src))
+			}
+			for i := b.line - 3; i >= 0 && b.above == ""; i-- { // above the fence
+				b.above = strings.TrimSpace(lines[i])
 			}
 			p.blocks = append(p.blocks, b)
 		}

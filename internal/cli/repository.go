@@ -180,9 +180,9 @@ func (f *repositoryFlags) chosen(all []gitops.Cluster) ([]gitops.Cluster, error)
 }
 
 // progress shows how far rendering is when it takes longer than a moment: on a
-// terminal as it goes, elsewhere in one line at the end.
+// terminal as it goes, elsewhere in one line at the end when it took much longer.
 func (f *repositoryFlags) progress() (step func(done, known int), end func()) {
-	const moment = 2 * time.Second
+	const moment, long = 2 * time.Second, 10 * time.Second
 	begin := time.Now()
 	var steps *report.Steps
 	var state string
@@ -200,7 +200,7 @@ func (f *repositoryFlags) progress() (step func(done, known int), end func()) {
 		case steps != nil:
 			steps.End("render", state)
 			steps.Close()
-		case took > moment && !f.streams.ErrTTY:
+		case took > long && !f.streams.ErrTTY:
 			fmt.Fprintf(f.streams.Err, "rendered %s Kustomizations and HelmReleases in %s\n", state, report.Duration(took))
 		}
 	}
