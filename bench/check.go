@@ -318,10 +318,10 @@ func (c *checkRun) releases(ctx context.Context) error {
 	if err := os.Mkdir(schemas, 0o755); err != nil {
 		return err
 	}
-	if err := errors.Join(kubernetesSchemas(ctx, schemas), customSchemas(stream, schemas)); err != nil {
+	if err := errors.Join(kubernetesSchemas(schemas), customSchemas(stream, schemas)); err != nil {
 		return err
 	}
-	kustomizations, _ := kustomizeJobs(programs["kustomize"], dir, list)
+	kustomizations, built := kustomizeJobs(programs["kustomize"], dir, list)
 
 	report, summary := dir+".json", dir+".kubeconform"
 	renderArm := &arm{name: "lumacore render", run: c.render(dir, stream).run}
@@ -329,7 +329,7 @@ func (c *checkRun) releases(ctx context.Context) error {
 	helmArm := &arm{name: "helm template", run: func(ctx context.Context) (usage, error) { return loop(ctx, charts) }}
 	kustomizeArm := &arm{name: "kustomize build", run: func(ctx context.Context) (usage, error) { return loop(ctx, kustomizations) }}
 	kubeconformArm := &arm{name: "kubeconform", run: job{
-		program: programs["kubeconform"], output: summary,
+		program: programs["kubeconform"], output: summary, fails: true,
 		args: []string{"-strict", "-n", "2", "-ignore-missing-schemas", "-summary", "-output", "json", "-schema-location", schemaLocation(schemas), stream},
 	}.run}
 
@@ -375,13 +375,17 @@ func (c *checkRun) releases(ctx context.Context) error {
 	}
 	c.addArm("check.schema", none, schemaArm, "renders, then validates: "+checked.saw())
 	c.addArm("check.schema.kubeconform", none, kubeconformArm,
-		fmt.Sprintf("the rendered objects given as one file: %d valid, %d skipped", k.Summary.Valid, k.Summary.Skipped))
+		fmt.Sprintf("what lumacore rendered, given as one file: %d valid, %d skipped", k.Summary.Valid, k.Summary.Skipped))
 	script := &arm{}
 	for i := range kubeconformArm.all {
 		h, ks, kc := helmArm.all[i], kustomizeArm.all[i], kubeconformArm.all[i]
 		script.all = append(script.all, usage{h.seconds + ks.seconds + kc.seconds, max(h.memory, ks.memory, kc.memory)})
 	}
-	c.addArm("check.schema.script", none, script, "kustomize build, helm template and kubeconform, without substitution of variables")
+	raw, err := readObjects(built...)
+	if err != nil {
+		return err
+	}
+	c.addArm("check.schema.script", none, script, "kustomize build ("+raw.saw()+"), helm template, kubeconform; no variables substituted")
 	c.add("check.schema.ratio", "×", none, script.slower(schemaArm)...).Saw = "that script / lumacore check --gate schema"
 	return nil
 }

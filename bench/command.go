@@ -27,9 +27,9 @@ var peers = map[string]string{
 // program is a built program.
 type program string
 
-// peer builds a peer, if it is not built yet.
+// peer builds a peer. The first time, that takes a minute or two.
 func (b *bench) peer(ctx context.Context, name string) (program, error) {
-	fmt.Fprintln(os.Stderr, "building", name, "(the first time takes minutes)")
+	fmt.Fprintln(os.Stderr, "go build", peers[name])
 	return b.goBuild(ctx, "bench", name, peers[name])
 }
 

@@ -65,6 +65,7 @@ var controllers = map[string][]string{
 	"labels": {
 		"kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace",
 		"helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace",
+		"app.kubernetes.io/managed-by",
 	},
 	"annotations": {"meta.helm.sh/release-name", "meta.helm.sh/release-namespace"},
 }

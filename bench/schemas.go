@@ -1,21 +1,23 @@
 package main
 
 import (
-	"context"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
-// kubeconform reads one JSON schema per kind. These functions write them: for
-// Kubernetes' kinds from the OpenAPI document of the k8s.io/kubectl module, which
-// is the API server's, and for custom resources from the CRDs in a stream. Strict
-// means that fields which a schema does not have are refused.
+// kubeconform reads one JSON schema per kind. These functions write them from what
+// LumaCore holds objects against itself, so that both sides check the same: the
+// schemas of Kubernetes and of Flux that are embedded in it, and the CRDs in a
+// stream. Strict means that fields which a schema does not have are refused.
 
-// schemaLocation is where kubeconform finds them in a folder.
+// embedded is where the embedded schemas are.
+const embedded = "internal/schemas/data"
+
+// schemaLocation is where kubeconform finds schemas in a folder.
 func schemaLocation(dir string) string {
 	return filepath.Join(dir, "{{.Group}}-{{.ResourceKind}}-{{.ResourceAPIVersion}}.json")
 }
@@ -27,51 +29,107 @@ func schemaFile(dir, group, kind, version string) string {
 	return filepath.Join(dir, group+"-"+strings.ToLower(kind)+"-"+version+".json")
 }
 
+// readEmbedded reads an embedded file.
+func readEmbedded(name string, into any) error {
+	f, err := os.Open(filepath.Join(embedded, name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err := json.NewDecoder(z).Decode(into); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// apiType is a type of Kubernetes' API in the embedded form (package schemas).
+type apiType struct {
+	Ref, Type string
+	Fields    map[string]*apiType
+	Required  []string
+	Values    *apiType
+	Items     *apiType
+	Enum      []string
+}
+
 // kubernetesSchemas writes the schemas of Kubernetes' own kinds.
-func kubernetesSchemas(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "-C", "bench", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubectl")
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("find the module k8s.io/kubectl: %w", err)
+func kubernetesSchemas(dir string) error {
+	var doc struct {
+		Kinds map[string]struct{ Type string }
+		Types map[string]*apiType
 	}
-	data, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "testdata", "openapi", "swagger.json"))
-	if err != nil {
+	minor, _, _ := strings.Cut(strings.TrimPrefix(kubeVersion, "1."), ".")
+	if err := readEmbedded("kubernetes-1."+minor+".json.gz", &doc); err != nil {
 		return err
 	}
-	var doc struct{ Definitions map[string]map[string]any }
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return err
+	definitions := map[string]any{}
+	for name, t := range doc.Types {
+		definitions[name] = t.schema()
 	}
-	for name, def := range doc.Definitions {
-		switch {
-		case strings.HasSuffix(name, ".IntOrString"):
-			doc.Definitions[name] = map[string]any{"type": []string{"string", "integer"}}
-		case strings.HasSuffix(name, ".resource.Quantity"):
-			doc.Definitions[name] = map[string]any{"type": []string{"string", "number"}}
-		default:
-			strict(def)
-		}
-	}
-	for name, def := range doc.Definitions {
-		kinds, _ := def["x-kubernetes-group-version-kind"].([]any)
-		if len(kinds) != 1 { // a kind has one; what many share is no kind
-			continue
-		}
-		kind := kinds[0].(map[string]any)
-		needed := map[string]any{}
-		collect(doc.Definitions, def, needed)
-		schema := map[string]any{"$ref": "#/definitions/" + name, "definitions": needed}
-		needed[name] = def
-		file := schemaFile(dir, kind["group"].(string), kind["kind"].(string), kind["version"].(string))
-		if err := writeJSON(file, schema); err != nil {
+	for key, kind := range doc.Kinds {
+		parts := strings.Split(key, "/") // group, version, kind
+		needed := map[string]any{kind.Type: definitions[kind.Type]}
+		collect(definitions, definitions[kind.Type], needed)
+		schema := map[string]any{"$ref": "#/definitions/" + kind.Type, "definitions": needed}
+		if err := writeJSON(schemaFile(dir, parts[0], parts[2], parts[1]), schema); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// schema returns the type as a JSON schema. The API server takes null for a field
+// that is not there.
+func (t *apiType) schema() map[string]any {
+	typed := func(names ...string) map[string]any { return map[string]any{"type": append(names, "null")} }
+	out := map[string]any{}
+	switch {
+	case t.Ref != "":
+		return map[string]any{"anyOf": []any{map[string]any{"$ref": "#/definitions/" + t.Ref}, map[string]any{"type": "null"}}}
+	case t.Type == "object":
+		properties := map[string]any{}
+		for name, f := range t.Fields {
+			properties[name] = f.schema()
+		}
+		out = typed("object")
+		out["properties"], out["additionalProperties"] = properties, false
+		if len(t.Required) > 0 {
+			out["required"] = t.Required
+		}
+	case t.Type == "map":
+		out = typed("object")
+		if t.Values != nil {
+			out["additionalProperties"] = t.Values.schema()
+		}
+	case t.Type == "array":
+		out = typed("array")
+		if t.Items != nil {
+			out["items"] = t.Items.schema()
+		}
+	case t.Type == "int32", t.Type == "int64":
+		out = typed("integer")
+	case t.Type == "int-or-string":
+		out = typed("integer", "string")
+	case t.Type == "quantity":
+		out = typed("number", "string")
+	case t.Type == "boolean", t.Type == "number":
+		out = typed(t.Type)
+	case t.Type == "any", t.Type == "":
+	default: // string, bytes, time, microtime
+		out = typed("string")
+	}
+	if len(t.Enum) > 0 {
+		out["enum"] = t.Enum
+	}
+	return out
+}
+
 // collect gathers the definitions that a schema refers to.
-func collect(all map[string]map[string]any, at any, into map[string]any) {
+func collect(all map[string]any, at any, into map[string]any) {
 	switch at := at.(type) {
 	case map[string]any:
 		if ref, ok := at["$ref"].(string); ok {
@@ -113,13 +171,27 @@ func strict(at any) {
 	}
 }
 
-// customSchemas writes the schemas of the CRDs in a YAML stream.
+// customSchemas writes the schemas of Flux's objects and of the CRDs in a YAML
+// stream.
 func customSchemas(stream, dir string) error {
-	list, err := readStream(stream)
+	crds, err := readStream(stream)
 	if err != nil {
 		return err
 	}
-	for _, o := range list {
+	flux, err := filepath.Glob(filepath.Join(embedded, "flux-*.json.gz"))
+	if err != nil || len(flux) == 0 {
+		return fmt.Errorf("no schemas of Flux in %s (%w)", embedded, err)
+	}
+	for _, name := range flux {
+		var more map[string]map[string]any
+		if err := readEmbedded(filepath.Base(name), &more); err != nil {
+			return err
+		}
+		for _, crd := range more {
+			crds = append(crds, crd)
+		}
+	}
+	for _, o := range crds {
 		if o["kind"] != "CustomResourceDefinition" {
 			continue
 		}
