@@ -42,6 +42,12 @@ type checkText struct {
 
 func (t *checkText) printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
 
+// line writes a line; on a terminal what does not fit is indented below it.
+func (t *checkText) line(indent int, format string, args ...any) {
+	t.WriteString(fold(fmt.Sprintf(format, args...), indent, t.s.Width))
+	t.WriteByte('\n')
+}
+
 func (t *checkText) paint(color, text string) string { return t.s.Paint(t.s.Out, color, text) }
 
 // section begins a part of the text.
@@ -122,7 +128,7 @@ func (t *checkText) file(name string, entries []*entry) {
 		case len(at) > 0:
 			where = fmt.Sprintf(", in %s %s", plural(len(at), "line"), strings.Join(at, ", "))
 		}
-		t.printf("%6s and %d more of %s in this file with the same fix%s\n", "…", len(rest), rest[0].Rule, where)
+		t.line(7, "%6s and %d more of %s in this file with the same fix%s", "…", len(rest), rest[0].Rule, where)
 	}
 }
 
@@ -135,7 +141,7 @@ func (t *checkText) entry(e *entry, source, fix bool) {
 	}
 	message := lines(e.Message)
 	severity := t.paint(severityColors[e.Severity], fmt.Sprintf("%-7s", e.Severity))
-	t.printf("%6s %s %s  %s\n", line, severity, e.Rule, message[0])
+	t.line(7, "%6s %s %s  %s", line, severity, e.Rule, message[0])
 	for _, l := range message[1:] {
 		t.printf("%6s   %s\n", "│", l)
 	}
@@ -147,10 +153,10 @@ func (t *checkText) entry(e *entry, source, fix bool) {
 			t.printf("%6s and %d more %s\n", "", len(e.subjects)-i, plural(len(e.subjects)-i, "object"))
 			break
 		}
-		t.printf("%6s %s\n", "", clean(subject, mostName))
+		t.line(9, "%6s %s", "", clean(subject, mostName))
 	}
 	if fix && e.Fix != "" {
-		t.printf("%6s fix: %s\n", "", strings.Join(lines(e.Fix), " "))
+		t.line(12, "%6s fix: %s", "", strings.Join(lines(e.Fix), " "))
 	}
 }
 
@@ -171,22 +177,22 @@ func (t *checkText) notChecked() {
 	for _, kind := range order {
 		group := groups[kind]
 		reason := lines(group[0].Reason)
-		t.printf("  %s: %s\n", group[0].Gate, reason[0])
+		t.line(4, "  %s: %s", group[0].Gate, reason[0])
 		for _, l := range reason[1:] {
 			t.printf("  │ %s\n", l)
 		}
 		for _, u := range group {
-			t.printf("    %s", clean(u.Subject, mostName))
+			subject := clean(u.Subject, mostName)
 			if at := u.Location.String(); at != "" {
-				t.printf("  %s", t.paint(Faint, clean(at, mostName)))
+				subject += "  " + t.paint(Faint, clean(at, mostName))
 			}
 			if len(t.Clusters) > 1 && len(u.Clusters) > 0 {
-				t.printf("  on %s", clean(strings.Join(u.Clusters, ", "), mostName))
+				subject += "  on " + clean(strings.Join(u.Clusters, ", "), mostName)
 			}
-			t.WriteByte('\n')
+			t.line(6, "    %s", subject)
 		}
 		if group[0].Next != "" {
-			t.printf("    next: %s\n", strings.Join(lines(group[0].Next), " "))
+			t.line(10, "    next: %s", strings.Join(lines(group[0].Next), " "))
 		}
 	}
 }
@@ -202,7 +208,7 @@ func (t *checkText) placeholders() {
 		return
 	}
 	for _, p := range t.Placeholders {
-		t.printf("  %s from %s\n", clean(p.Secret, mostName), clean(p.From, mostName))
+		t.line(4, "  %s from %s", clean(p.Secret, mostName), clean(p.From, mostName))
 	}
 }
 
@@ -232,7 +238,7 @@ func (t *checkText) suppressed() {
 		if s.Expires != "" {
 			by += " until " + s.Expires
 		}
-		t.printf("  %s by %s: %s\n", group[0].Rule, clean(by, mostName), strings.Join(lines(s.Reason), " "))
+		t.line(4, "  %s by %s: %s", group[0].Rule, clean(by, mostName), strings.Join(lines(s.Reason), " "))
 		for i, f := range group {
 			if i == mostSuppressed {
 				t.printf("    and %d more\n", len(group)-i)
@@ -242,7 +248,7 @@ func (t *checkText) suppressed() {
 			if f.Object != "" {
 				place += "  " + f.Object
 			}
-			t.printf("    %s\n", clean(place, mostName))
+			t.line(6, "    %s", clean(place, mostName))
 		}
 	}
 }

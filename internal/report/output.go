@@ -145,6 +145,9 @@ func encode(s *Streams, w io.Writer, f Format, doc Document, stdout bool) error 
 	case Text:
 		plain := *s
 		plain.Color = s.Color && stdout && s.OutTTY
+		if !stdout {
+			plain.Width = 0
+		}
 		return doc.Text(&plain, w)
 	case JSON:
 		return writeJSON(w, doc)

@@ -17,12 +17,13 @@ type Streams struct {
 	OutTTY bool // Out is a terminal
 	ErrTTY bool // Err is a terminal: live progress is possible
 	Color  bool // colours are welcome on a terminal (NO_COLOR unset)
+	Width  int  // columns of Out's terminal; 0 when it is none or does not say
 }
 
 // System returns the streams of this process.
 func System() *Streams {
 	_, noColor := os.LookupEnv("NO_COLOR")
-	return &Streams{
+	s := &Streams{
 		In:     os.Stdin,
 		Out:    os.Stdout,
 		Err:    os.Stderr,
@@ -30,6 +31,10 @@ func System() *Streams {
 		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "",
 		Color:  !noColor,
 	}
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && s.OutTTY {
+		s.Width = width
+	}
+	return s
 }
 
 // The colours of text output, by meaning.

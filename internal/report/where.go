@@ -4,17 +4,17 @@ import "strings"
 
 // where says where an object comes from and is applied: chart, Kustomization,
 // environment, clusters. Clusters are named only where the repository has more than
-// one.
+// one, and what an object is about is not said to make it.
 func (f Finding) where(clusters int) string {
 	var parts []string
-	if f.HelmRelease != "" {
+	if f.HelmRelease != "" && f.Object != "HelmRelease "+f.HelmRelease {
 		by := "from HelmRelease " + f.HelmRelease
 		if f.Template != "" {
 			by += " (" + f.Template + ")"
 		}
 		parts = append(parts, by)
 	}
-	if f.Kustomization != "" {
+	if f.Kustomization != "" && f.Object != "Kustomization "+f.Kustomization {
 		parts = append(parts, "by Kustomization "+f.Kustomization)
 	}
 	if f.Environment != "" {
