@@ -178,7 +178,7 @@ func (x *checker) unresolved(r reference) bool {
 	if strings.Contains(text, "${") { // gate render reports it
 		return true
 	}
-	if len(r.from.Origin.Placeholders) == 0 || !strings.Contains(text, "placeholder") {
+	if len(r.from.Origin.Placeholders) == 0 || !render.HasStandIn(text) {
 		return false
 	}
 	x.gap(gap{

@@ -226,6 +226,47 @@ apiVersion: v1
 kind: Secret
 metadata: {name: wildcard, namespace: default, annotations: {reflector.v1.k8s.emberstack.com/reflection-auto-enabled: "true"}}
 `, nil},
+		{"what more controllers make", workload(`
+volumes:
+  - {name: a, secret: {secretName: everywhere}}
+  - {name: b, secret: {secretName: generated}}
+  - {name: c, secret: {secretName: acme}}
+  - {name: d, secret: {secretName: gateway-tls}}
+  - {name: e, secret: {secretName: patched}}
+  - {name: f, configMap: {name: written}}
+  - {name: g, secret: {secretName: ml}}
+containers: [{name: web, image: x, env: [{name: ML_SECRET_NAME, value: ml}]}]
+`) + `
+---
+apiVersion: external-secrets.io/v1
+kind: ClusterExternalSecret
+metadata: {name: everywhere}
+---
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: p}
+spec: {rules: [{name: g, generate: {kind: Secret, name: generated}}]}
+---
+apiVersion: cert-manager.io/v1
+kind: Issuer
+metadata: {name: acme, namespace: app}
+spec: {acme: {privateKeySecretRef: {name: acme}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: g, namespace: app, annotations: {cert-manager.io/issuer: acme}}
+spec: {listeners: [{name: https, tls: {certificateRefs: [{name: gateway-tls}]}}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: patch, namespace: app}
+spec: {template: {spec: {containers: [{name: patch, image: x, command: [sh, -c], args: ["kubectl create secret generic patched --from-literal=a=b"]}]}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: writer}
+rules: [{apiGroups: [""], resources: [configmaps], resourceNames: [written], verbs: ["*"]}]
+`, nil},
 		{"keys that a controller fills in", workload(`
 containers:
   - name: web
@@ -452,6 +493,28 @@ spec:
 			"cluster/objects.yaml:43 references/missing-target HTTPRoute default/web: spec.parentRefs.name names Gateway edge/private, which nothing in the repository makes",
 			"cluster/objects.yaml:44 references/port-missing HTTPRoute default/web: spec.rules.backendRefs names port 8080 of Service default/web, which has port http (80)",
 		}},
+		{"listeners that admit by label", objects(web, `apiVersion: v1
+kind: Namespace
+metadata: {name: edge, labels: {routes: "yes"}}
+`, `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: a, namespace: default}
+spec: {listeners: [{name: l, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {routes: "yes"}}}}}]}
+`, `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: b, namespace: default}
+spec: {listeners: [{name: l, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {routes: "no"}}}}}]}
+`, `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: edge}
+spec:
+  parentRefs:
+    - {name: a, namespace: default}
+    - {name: b, namespace: default}
+    - {name: web, namespace: default, group: "", kind: Service}
+`), []string{
+			"cluster/objects.yaml:38 references/cross-namespace HTTPRoute edge/web: spec.parentRefs names Gateway default/b, whose listeners admit no routes from namespace edge (allowedRoutes)",
+		}},
 		{"selectors", objects(web, `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: db, namespace: default}
@@ -650,7 +713,7 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: application}
 `, []string{
-			"cluster/objects.yaml:3 references/missing-namespace ConfigMap applications/a: nothing in the repository makes Namespace applications for it (nor for 1 more objects); did you mean Namespace application?",
+			"cluster/objects.yaml:3 references/missing-namespace ConfigMap applications/a: nothing in the repository makes Namespace applications for it and for 1 more; did you mean Namespace application?",
 		}},
 		{"variables that are not set", `apiVersion: v1
 kind: Pod
@@ -733,6 +796,33 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: psp}
 	}
 }
 
+// TestWithin: names are found as a whole.
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, part string
+		want       bool
+	}{
+		{"db-secret", "db", true},
+		{"my-db", "db", true},
+		{"my-db-0", "db", true},
+		{"mydb", "db", false},
+		{"dbdb-db", "db", true},
+		{"adb", "db", false},
+		{"db", "", false},
+	} {
+		if got := within(tt.name, tt.part); got != tt.want {
+			t.Errorf("within(%q, %q) = %v", tt.name, tt.part, got)
+		}
+		if got := hasWord(`{"a":"`+tt.part+`"}`, tt.part); got != (tt.part != "") {
+			t.Errorf("hasWord finds no %q", tt.part)
+		}
+	}
+	if hasWord("a-db db-a adb", "db") {
+		t.Error("hasWord finds parts of longer names")
+	}
+}
+
 // TestUnchecked: what something unknown may make is no finding.
 func TestUnchecked(t *testing.T) {
 	t.Parallel()
@@ -758,6 +848,85 @@ metadata: {name: db, namespace: app}
 spec: {interval: 1h, url: "https://charts.example"}
 `, []string{
 			"HelmRelease app/db was not rendered, and may make what nothing else in the repository does: Secret app/db-secret, ServiceAccount app/db-user",
+		}},
+		{"charts that cannot be had", needy + space + `---
+apiVersion: helm.cattle.io/v1
+kind: HelmChart
+metadata: {name: one, namespace: kube-system}
+spec: {targetNamespace: app}
+---
+apiVersion: helm.cattle.io/v1
+kind: HelmChart
+metadata: {name: two, namespace: app}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: two, namespace: app}
+spec: {selector: {app: two}, ports: [{port: 80}]}
+`, []string{
+			"HelmChart app/two and 1 more were not rendered, and may make what nothing else in the repository does: Secret app/db-secret, ServiceAccount app/db-user, pods of Service app/two",
+		}},
+		{"a StorageClass of nobody", `apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: a, namespace: default}
+spec: {storageClassName: fast}
+`, []string{"StorageClass fast is not in the render; a storage driver or the distribution may make it"}},
+		{"first secrets", `apiVersion: v1
+kind: Pod
+metadata: {name: connect, namespace: default}
+spec: {containers: [{name: a, image: x, envFrom: [{secretRef: {name: op-credentials}}]}]}
+`, []string{"Secret default/op-credentials holds the credentials of 1Password Connect: it is made by hand at bootstrap"}},
+		{"pods of a Gateway's proxies", `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public, namespace: default}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata: {name: proxies, namespace: flux-system}
+spec: {namespaceSelector: {any: true}, selector: {matchLabels: {app.kubernetes.io/component: proxy}}, podMetricsEndpoints: [{port: metrics}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: default}
+spec: {containers: [{name: a, image: x}]}
+`, []string{
+			"Gateway default/public becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: pods of PodMonitor flux-system/proxies",
+		}},
+		{"another cluster", `-- cluster/objects.yaml --
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: other, namespace: flux-system}
+spec: {interval: 1h, path: ./other, prune: true, kubeConfig: {secretRef: {name: other}}, sourceRef: {kind: GitRepository, name: flux-system}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: other, namespace: flux-system}
+-- other/pod.yaml --
+` + needy, []string{
+			"objects of Kustomization flux-system/other go to another cluster (spec.kubeConfig)",
+		}},
+		{"a name that only the cluster knows", `-- cluster/objects.yaml --
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: apps, namespace: flux-system}
+spec:
+  interval: 1h
+  path: ./apps
+  prune: true
+  sourceRef: {kind: GitRepository, name: flux-system}
+  postBuild: {substituteFrom: [{kind: Secret, name: settings}]}
+---
+apiVersion: onepassword.com/v1
+kind: OnePasswordItem
+metadata: {name: settings, namespace: flux-system}
+spec: {itemPath: vaults/a/items/b}
+-- apps/pod.yaml --
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: default}
+spec: {containers: [{name: a, image: x, envFrom: [{secretRef: {name: "${PREFIX}-web"}}]}]}
+`, []string{
+			"Pod default/web the name in envFrom of container a has a part that only the cluster knows (PREFIX from Secret flux-system/settings)",
 		}},
 		{"another repository", needy + space + `---
 apiVersion: kustomize.toolkit.fluxcd.io/v1
@@ -786,6 +955,23 @@ metadata: {name: rs, namespace: flux-system}
 spec: {resources: [{apiVersion: v1, kind: Secret, metadata: {name: db-secret, namespace: app}}]}
 `, []string{
 			"ResourceSet flux-system/rs becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: Secret app/db-secret",
+		}},
+		{"bootstrap with files", "-- cluster/objects.yaml --\n" + strings.Replace(needy, "serviceAccountName: db-user, ", "", 1) + `
+-- bootstrap/helmfile.yaml --
+releases: [{name: a}]
+namespaces:
+  - namespace: app
+-- bootstrap/secret.yaml --
+apiVersion: v1
+kind: Secret
+metadata: {name: db-secret, namespace: app}
+-- bootstrap/other.yaml --
+apiVersion: v1
+kind: Secret
+metadata: {name: db-secret, namespace: other}
+`, []string{
+			"Namespace app is not in the render, but bootstrap/helmfile.yaml names it: it seems to be made outside of Flux",
+			"Secret app/db-secret is not in the render, but bootstrap/secret.yaml names it: it seems to be made outside of Flux",
 		}},
 		{"bootstrap", "-- cluster/objects.yaml --\n" + strings.Replace(needy, "serviceAccountName: db-user, ", "", 1) + space + `---
 apiVersion: kustomize.toolkit.fluxcd.io/v1

@@ -36,6 +36,7 @@ type index struct {
 	makers    makers
 	words     map[string]string // HelmRelease -> what its owner wrote in its values
 	runtime   *runtimeNames     // filled when the first name is missing
+	sorted    map[target][]string
 }
 
 // item is a pod or a Service in an index by labels.
@@ -278,44 +279,67 @@ func (x *index) get(t target) []*render.Object {
 // generated is the hash that kustomize appends to the names of what it generates.
 var generated = regexp.MustCompile(`^-[2456789bcdfghkmt]{10}$`)
 
+// names returns the names of a kind in a namespace, sorted, those of Secrets that
+// only the cluster has too.
+func (x *index) names(gk schema.GroupKind, namespace string) []string {
+	key := target{gk, namespace, ""}
+	if x.sorted == nil {
+		x.sorted = map[target][]string{}
+	}
+	names, ok := x.sorted[key]
+	if !ok {
+		found := map[string]bool{}
+		for name := range x.objects[gk][namespace] {
+			found[name] = true
+		}
+		for _, p := range x.secrets {
+			if gk == secret && p.Secret.Namespace == namespace {
+				found[p.Secret.Name] = true
+			}
+		}
+		names = sortedKeys(found)
+		x.sorted[key] = names
+	}
+	return names
+}
+
+// near returns the name of the same kind and namespace that the target is most
+// likely a misspelling of, or "".
+func (x *index) near(t target) string { return nearestWord(t.name, x.names(t.GroupKind, t.namespace)) }
+
+// nearestWord is report.Nearest for names of which there may be thousands.
+func nearestWord(word string, known []string) string {
+	return report.Nearest(word, slices.DeleteFunc(slices.Clone(known), func(k string) bool {
+		return len(k) > len(word)+2 || len(k) < len(word)-2
+	}))
+}
+
 // instead says what could have been meant, as the end of a sentence.
 func (x *index) instead(t target) string {
-	near := map[string]bool{}
-	for name := range x.objects[t.GroupKind][t.namespace] {
-		near[name] = true
-	}
 	spaces := map[string]bool{}
 	for ns, names := range x.objects[t.GroupKind] {
 		if len(names[t.name]) > 0 && ns != "" {
 			spaces[ns] = true
 		}
 	}
-	if t.GroupKind == secret {
-		for _, p := range x.secrets {
-			switch {
-			case p.Secret.Namespace == t.namespace:
-				near[p.Secret.Name] = true
-			case p.Secret.Name == t.name:
-				spaces[p.Secret.Namespace] = true
-			}
+	for _, p := range x.secrets {
+		if t.GroupKind == secret && p.Secret.Name == t.name {
+			spaces[p.Secret.Namespace] = true
 		}
 	}
 	if ns := sortedKeys(spaces); len(ns) > 0 {
 		return "; namespace " + list(ns, 3) + " has one of this name, but only its own namespace is looked in"
 	}
-	names := sortedKeys(near)
+	names := x.names(t.GroupKind, t.namespace)
 	for _, n := range names {
 		if rest, ok := strings.CutPrefix(n, t.name); ok && generated.MatchString(rest) {
 			return "; kustomize generates " + n + ", whose hash does not reach this field (set generatorOptions.disableNameSuffixHash)"
 		}
 	}
-	best := report.Nearest(t.name, names)
-	if best == "" && len(t.name) >= 3 {
-		for _, n := range names {
-			if strings.HasPrefix(n, t.name+"-") || strings.HasPrefix(t.name, n+"-") {
-				best = n
-				break
-			}
+	best := x.near(t)
+	for _, n := range names {
+		if best == "" && len(n) >= 3 && (strings.HasPrefix(n, t.name+"-") || strings.HasPrefix(t.name, n+"-")) {
+			best = n
 		}
 	}
 	if best == "" {

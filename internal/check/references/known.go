@@ -172,7 +172,7 @@ func set(targets ...target) map[target]bool {
 // exists tells whether something that is not in the render is in the cluster all
 // the same.
 func (x *checker) exists(t target) bool {
-	if x.c.Get(render.Key{Group: t.Group, Kind: t.Kind, Namespace: t.namespace, Name: t.name}) != nil || given[t] || x.made[t] || x.copied[t.GroupKind][t.name] {
+	if given[t] || x.made[t] || x.copied[t.GroupKind][t.name] {
 		return true
 	}
 	if _, ok := x.secrets[t.namespace+"/"+t.name]; ok && t.GroupKind == secret {
@@ -217,6 +217,9 @@ func (x *index) learnMade(o *render.Object, ns string) {
 		}
 	}
 	copies := func(gk schema.GroupKind, name string) {
+		if name == "" {
+			return
+		}
 		if x.copied[gk] == nil {
 			x.copied[gk] = map[string]bool{}
 		}

@@ -173,7 +173,7 @@ func (w *podReferences) container(c render.Container, volumes map[string]volume)
 
 // key reports a key that the Secret or ConfigMap does not have.
 func (x *checker) key(r reference, objects []*render.Object, key string) {
-	if key == "" || strings.Contains(key, "${") || len(r.from.Origin.Placeholders) > 0 && strings.Contains(key, "placeholder") {
+	if key == "" || strings.Contains(key, "${") || len(r.from.Origin.Placeholders) > 0 && render.HasStandIn(key) {
 		return
 	}
 	has := map[string]bool{}
@@ -208,7 +208,7 @@ func (x *checker) key(r reference, objects []*render.Object, key string) {
 	}
 	names := sortedKeys(has)
 	hint := "; it has " + list(names, 8)
-	if near := report.Nearest(key, names); near != "" {
+	if near := nearestWord(key, names); near != "" {
 		hint = "; did you mean " + near + "?"
 	}
 	if len(names) == 0 {

@@ -219,7 +219,7 @@ func (x *checker) route(o *render.Object) {
 		case !matched && section != "":
 			r.at, r.what = []any{"spec", "parentRefs", i, "sectionName"}, "spec.parentRefs.sectionName"
 			hint := "; it has " + list(names, 8)
-			if near := report.Nearest(section, names); near != "" {
+			if near := nearestWord(section, names); near != "" {
 				hint = "; did you mean " + near + "?"
 			}
 			x.report("references/missing-target", r, "%s: spec.parentRefs.sectionName names listener %s, which %s does not have%s", o.Key(), section, r.to, hint)

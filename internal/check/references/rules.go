@@ -264,7 +264,7 @@ spec: {headers: {frameDeny: true}}
 	{
 		ID: "references/cross-namespace", Title: "a reference to another namespace is refused", Severity: report.Error,
 		Why:  "Traefik, Flux and Gateways look into another namespace only when they are allowed to. Else the object does not work, although all it names exists.",
-		Fix:  "Put both into one namespace, or allow the reference where the Link says.",
+		Fix:  "Put both into one namespace, or allow the reference: with a ReferenceGrant, with allowedRoutes of the Gateway, with Traefik's allowCrossNamespace.",
 		Link: "https://gateway-api.sigs.k8s.io/api-types/referencegrant/",
 		Bad: `apiVersion: v1
 kind: Namespace

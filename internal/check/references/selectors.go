@@ -129,6 +129,10 @@ func (x *checker) targetPort(o *render.Object, i int, p map[string]any, pods []*
 		}) {
 			return
 		}
+		if o.Origin.HelmRelease != "" && !x.ownersWord(o, name) {
+			return // charts have Services for exporters that are switched off
+		}
+		r.chosen = true
 		x.report("references/port-missing", r, "%s: spec.ports.targetPort names %s port %s of its pods, but %s has %s",
 			o.Key(), protocol(p), name, pods[0].object.Key(), ports(pods[0].ports))
 		return
@@ -180,7 +184,7 @@ func (x *checker) nearestPods(ns string, reqs labels.Requirements) string {
 			switch v, ok := equality(r); {
 			case r.Matches(i.labels):
 				n += 2
-			case ok && i.labels[r.Key()] != "" && report.Nearest(v, []string{i.labels[r.Key()]}) != "":
+			case ok && i.labels[r.Key()] != "" && nearestWord(v, []string{i.labels[r.Key()]}) != "":
 				n++
 			}
 		}
@@ -424,7 +428,7 @@ func (x *checker) missingNamespaces() {
 		}
 		more := ""
 		if g.more > 0 {
-			more = fmt.Sprintf(" (nor for %d more objects)", g.more)
+			more = fmt.Sprintf(" and for %d more", g.more)
 		}
 		f := check.Finding("references/missing-namespace", x.c, r.from, r.at, "%s: nothing in the repository makes %s for it%s%s", r.from.Key(), t, more, x.instead(t))
 		x.out.Add(f)

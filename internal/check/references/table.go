@@ -414,7 +414,7 @@ func named(m map[string]any, f field, own string) schema.GroupKind {
 // distributions make classes that are in no repository, so that only what looks
 // like a misspelling of one is reported.
 func (x *checker) certain(r reference) bool {
-	if len(x.get(r.to)) > 0 || x.exists(r.to) || strings.Contains(x.instead(r.to), "did you mean") {
+	if len(x.get(r.to)) > 0 || x.exists(r.to) || x.near(r.to) != "" {
 		return true
 	}
 	x.gap(gap{
