@@ -271,9 +271,6 @@ func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool)
 		return nil, false
 	}
 	dir := path.Clean(strings.TrimPrefix(path.Clean("/"+spec.Path), "/"))
-	if dir == "" {
-		dir = "."
-	}
 	k.Path = dir
 	if !r.tree.IsDir(dir) {
 		fail(ProblemPath, k.Object.Locate("spec", "path"), "spec.path %s is no folder of the repository, or there is no file in it", spec.Path)
@@ -325,7 +322,7 @@ func (r *renderer) ownSource(kind, namespace, name, dir string) (bool, string) {
 	if source == nil {
 		// `flux bootstrap` and the operator make the source of the repository itself;
 		// it need not be in it.
-		if here || name == "flux-system" {
+		if here || r.implied(kind, namespace, name) {
 			return true, ""
 		}
 		return false, fmt.Sprintf("its source, %s %s/%s, is not in the repository, and neither is its path %s", kind, namespace, name, dir)
@@ -481,8 +478,32 @@ func (r *renderer) unchecked(u report.Unchecked) {
 	r.Unchecked = append(r.Unchecked, u)
 }
 
+// sources reports the Kustomizations whose source nothing makes. They were rendered
+// as if it were the repository itself, which is what it mostly turns out to be.
+// Without a sync in the repository the name of its own source is not known, and
+// nothing can be said.
+func (r *renderer) sources() {
+	if r.sync.SourceName == "" {
+		return
+	}
+	for _, k := range r.Kustomizations {
+		ref := k.Spec.Spec.SourceRef
+		ns := cmp.Or(ref.Namespace, k.Object.GetNamespace())
+		key := Key{gitops.GroupSource, ref.Kind, ns, ref.Name}
+		if k.Implied || k.Path == "" || r.Get(key) != nil || r.implied(ref.Kind, ns, ref.Name) {
+			continue
+		}
+		r.problem(Problem{
+			Kind: ProblemSource, Object: k.Object.Key(), Kustomization: k.Name(), Location: k.Object.Locate("spec", "sourceRef"),
+			Message: fmt.Sprintf("its source, %s, is made by nothing in the repository; the repository itself is %s", key,
+				Key{gitops.GroupSource, r.sync.SourceKind, r.sync.SourceNamespace, r.sync.SourceName}),
+		})
+	}
+}
+
 // finish sorts everything and fills in what needs the whole.
 func (r *renderer) finish() {
+	r.sources()
 	slices.SortStableFunc(r.Objects, compareObjects)
 	for _, l := range r.byKey {
 		slices.SortStableFunc(l, compareObjects)

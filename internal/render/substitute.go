@@ -1,9 +1,11 @@
 package render
 
 import (
+	"encoding/base64"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -108,14 +110,39 @@ func (v *variables) inline(p *kustomizev1.PostBuild) {
 	}
 }
 
-// HasStandIn tells whether a text holds a stand-in for a secret value. What is wrong
-// with such a text may be right with the real one.
-func HasStandIn(text string) bool {
-	return slices.ContainsFunc(standIns, func(s string) bool { return strings.Contains(text, s) })
+// HasStandIn tells whether a value of an object holds a stand-in for a secret one,
+// as text, as base64, or as the number that it was read as. What is wrong with such
+// a value may be right with the real one; only objects with Origin.Placeholders can
+// have one.
+func HasStandIn(v any) bool {
+	switch v := v.(type) {
+	case string:
+		if b, err := base64.StdEncoding.DecodeString(v); err == nil && strings.Contains(string(b), standInWord) {
+			return true
+		}
+		return strings.Contains(v, standInWord) ||
+			slices.ContainsFunc(standIns, func(s string) bool { return strings.Contains(v, s) })
+	case int64:
+		return strconv.FormatInt(v, 10) == standInPort
+	case map[string]any:
+		for _, x := range v {
+			if HasStandIn(x) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, HasStandIn)
+	}
+	return false
 }
 
-// standIns are the marks of all texts that standIn returns.
-var standIns = []string{"placeholder", "192.0.2.", "65000", "Etc/UTC"}
+// The marks of what standIn returns.
+const (
+	standInWord = "placeholder"
+	standInPort = "65000"
+)
+
+var standIns = []string{"192.0.2.", standInPort, "Etc/UTC"}
 
 // standIn returns what stands in for a secret value of a name. Its form follows
 // the name where the name tells what is expected, so that a hostname stays one;
@@ -138,7 +165,7 @@ func standIn(name string) string {
 	case strings.HasSuffix(n, "_IP") || has("_ADDR", "IP_ADDRESS", "_IPV4", "LOADBALANCER_IP"):
 		return "192.0.2.1"
 	case strings.HasSuffix(n, "_PORT") || n == "PORT":
-		return "65000"
+		return standInPort
 	case has("TIMEZONE") || n == "TZ":
 		return "Etc/UTC"
 	}

@@ -74,7 +74,7 @@ func (s subject) look(registries []string) (reference, bool) {
 			"name the version in spec.version instead of spec.channel")
 		return reference{}, false
 	}
-	if from := s.standIns(); len(from) > 0 && hasStandIn(s.image) {
+	if from := s.standIns(); len(from) > 0 && render.HasStandIn(s.image) {
 		s.unchecked(fmt.Sprintf("the image of %s holds what only the cluster knows: %s", s.what, strings.Join(from, ", ")),
 			"write the image out, or take the variable from a ConfigMap of the repository: an image name is no secret")
 		return reference{}, false
@@ -114,12 +114,6 @@ func (s subject) standIns() []string {
 		from = slices.Compact(from)
 	}
 	return from
-}
-
-// hasStandIn tells whether the render put a stand-in into a text: all contain the
-// word, or are addresses of the range for documentation.
-func hasStandIn(text string) bool {
-	return strings.Contains(text, "placeholder") || strings.Contains(text, "192.0.2.")
 }
 
 func (s subject) unchecked(reason, next string) {

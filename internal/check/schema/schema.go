@@ -3,7 +3,6 @@ package schema
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"runtime"
 	"slices"
@@ -432,7 +431,7 @@ func (j *job) report(o *render.Object, p problems, severity report.Severity) {
 			continue
 		}
 		said[x.rule+" "+x.message] = true
-		if len(o.Origin.Placeholders) > 0 && standsIn(x.value) {
+		if len(o.Origin.Placeholders) > 0 && render.HasStandIn(x.value) {
 			j.out.Unchecked(report.Unchecked{
 				Subject: o.Key().String(), Location: o.Locate(x.at...), Clusters: []string{j.cluster.Name},
 				Reason: fmt.Sprintf("%s: the value comes from a secret that only the cluster has (%s)", text(x.at), strings.Join(o.Origin.Placeholders, "; ")),
@@ -444,33 +443,4 @@ func (j *job) report(o *render.Object, p problems, severity report.Severity) {
 		f.Severity = severity
 		j.out.Add(f)
 	}
-}
-
-// standIns are the values that package render puts in the place of secrets, other
-// than those with the word "placeholder".
-var standIns = []string{"192.0.2.0/24", "192.0.2.1", "65000", "Etc/UTC"}
-
-// standsIn tells whether a value has a stand-in in it.
-func standsIn(v any) bool {
-	switch v := v.(type) {
-	case string:
-		if strings.Contains(v, "placeholder") {
-			return true
-		}
-		if b, err := base64.StdEncoding.DecodeString(v); err == nil && strings.Contains(string(b), "placeholder") {
-			return true
-		}
-		return slices.ContainsFunc(standIns, func(s string) bool { return strings.Contains(v, s) })
-	case int64:
-		return v == 65000
-	case map[string]any:
-		for _, x := range v {
-			if standsIn(x) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, standsIn)
-	}
-	return false
 }
