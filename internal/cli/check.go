@@ -89,7 +89,7 @@ EXIT STATUS
 			case rep.Objects() == 0:
 				return report.Refuse("name the folder that Flux reads, or declare clusters in "+config.File, "nothing was checked: the repository renders to no object")
 			case n > 0:
-				return failed(rep, n)
+				return failed(repo, rep, n)
 			}
 			return nil
 		},
@@ -105,18 +105,21 @@ EXIT STATUS
 
 // failed is the error of n findings that fail the check; it leads to the rule of the
 // first that is shown.
-func failed(rep *report.CheckReport, n int) error {
-	rule := "RULE"
+func failed(repo *repository, rep *report.CheckReport, n int) error {
+	next := "lumacore explain RULE"
 	for _, f := range rep.Findings {
 		if f.Suppressed == nil && f.Severity.AtLeast(rep.FailOn) {
-			rule = f.Rule
+			next = "lumacore explain " + f.Rule
 			break
 		}
 	}
-	if n == 1 {
-		return report.Refuse("lumacore explain "+rule, "1 finding fails the check")
+	if dir := repo.whole(); dir != "" {
+		next = "paths begin at the root of the repository; did you mean lumacore check " + dir + "?"
 	}
-	return report.Refuse("lumacore explain "+rule, "%d findings fail the check", n)
+	if n == 1 {
+		return report.Refuse(next, "1 finding fails the check")
+	}
+	return report.Refuse(next, "%d findings fail the check", n)
 }
 
 func gateNames() []string {
