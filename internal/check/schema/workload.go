@@ -326,7 +326,7 @@ func (p *problems) container(at []any, c corev1.Container, volumes map[string]bo
 		p.port(join(here, "containerPort"), port.ContainerPort)
 		p.port(join(here, "hostPort"), port.HostPort)
 		if hostNetwork && port.HostPort != 0 && port.HostPort != port.ContainerPort {
-			p.invalid(join(here, "containerPort"), int64(port.ContainerPort), "must match `hostPort` when `hostNetwork` is true")
+			p.invalid(join(here, "hostPort"), int64(port.HostPort), "must match `containerPort` when `hostNetwork` is true")
 		}
 	}
 	for i, e := range c.Env {
