@@ -151,7 +151,7 @@ metadata:
 
 func checkConfig(_ context.Context, in *Input, out *Reporter) error {
 	if len(in.Render.Clusters) == 0 {
-		out.File(ruleNothing, report.Location{}, "no cluster was found: nothing was checked")
+		out.File(ruleNothing, report.Location{}, "no cluster was found, because there is no Flux Kustomization or FluxInstance to begin with: nothing was checked")
 	}
 	rules := ruleIDs(in.Known)
 	for _, c := range in.Render.Clusters {

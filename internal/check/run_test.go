@@ -195,7 +195,7 @@ func TestRunFindings(t *testing.T) {
 		"nothing wrong": {"-- a/x.yaml --\napiVersion: v1\nkind: Namespace\nmetadata: {name: app}\n", []string{}},
 		"no cluster": {
 			"-- README.md --\nhello\n",
-			[]string{" error config/nothing-checked no cluster was found: nothing was checked"},
+			[]string{" error config/nothing-checked no cluster was found, because there is no Flux Kustomization or FluxInstance to begin with: nothing was checked"},
 		},
 		"a cluster without objects": {
 			"-- a/x.yaml --\n" + configMap("x") + "-- b/README.md --\nhello\n",

@@ -200,5 +200,5 @@ func circle(c *render.Cluster, all map[string]*waiter, next map[string]wait, pat
 	if len(path) == 1 {
 		what = "it is never applied"
 	}
-	out.Object("render/dependency-cycle", c, w.object, next[path[0]].at, "%s goes in a circle: %s: %s", w.object.GetKind(), b.String(), what)
+	out.Object("render/dependency-cycle", c, w.object, next[path[0]].at, "%ss wait in a circle: %s: %s", w.object.GetKind(), b.String(), what)
 }

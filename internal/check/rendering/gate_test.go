@@ -90,33 +90,33 @@ func TestFindings(t *testing.T) {
 
 		"depends on itself": {
 			repository(kustomization("a", "dependsOn: [{name: a}]"), "a/x.yaml", object("a")),
-			[]string{"cluster/flux.yaml:14 render/dependency-cycle Kustomization goes in a circle: flux-system/a depends on flux-system/a: it is never applied"},
+			[]string{"cluster/flux.yaml:14 render/dependency-cycle Kustomizations wait in a circle: flux-system/a depends on flux-system/a: it is never applied"},
 		},
 		"a circle of three, and one that waits for it": {
 			repository(kustomization("c", "dependsOn: [{name: a}]")+kustomization("b", "dependsOn: [{name: c}]")+kustomization("a", "dependsOn:", "- name: b")+kustomization("late", "dependsOn: [{name: a}]"),
 				"a/x.yaml", object("a"), "b/x.yaml", object("b"), "c/x.yaml", object("c"), "late/x.yaml", object("late")),
-			[]string{"cluster/flux.yaml:43 render/dependency-cycle Kustomization goes in a circle: flux-system/a depends on flux-system/b, which depends on flux-system/c, which depends on flux-system/a: none of them is ever ready"},
+			[]string{"cluster/flux.yaml:43 render/dependency-cycle Kustomizations wait in a circle: flux-system/a depends on flux-system/b, which depends on flux-system/c, which depends on flux-system/a: none of them is ever ready"},
 		},
 		"two circles": {
 			repository(kustomization("a", "dependsOn: [{name: b}]")+kustomization("b", "dependsOn: [{name: a}]")+kustomization("c", "dependsOn: [{name: d}]")+kustomization("d", "dependsOn: [{name: c}]"),
 				"a/x.yaml", object("a"), "b/x.yaml", object("b"), "c/x.yaml", object("c"), "d/x.yaml", object("d")),
 			[]string{
-				"cluster/flux.yaml:14 render/dependency-cycle Kustomization goes in a circle: flux-system/a depends on flux-system/b, which depends on flux-system/a: none of them is ever ready",
-				"cluster/flux.yaml:42 render/dependency-cycle Kustomization goes in a circle: flux-system/c depends on flux-system/d, which depends on flux-system/c: none of them is ever ready",
+				"cluster/flux.yaml:14 render/dependency-cycle Kustomizations wait in a circle: flux-system/a depends on flux-system/b, which depends on flux-system/a: none of them is ever ready",
+				"cluster/flux.yaml:42 render/dependency-cycle Kustomizations wait in a circle: flux-system/c depends on flux-system/d, which depends on flux-system/c: none of them is ever ready",
 			},
 		},
 		"HelmReleases of two namespaces": {
 			repository(object("a")+helmRelease("one", "dependsOn: [{name: two, namespace: other}]")+strings.Replace(helmRelease("two", "dependsOn: [{name: one, namespace: default}]"), "namespace: default", "namespace: other", 1)) + chart,
-			[]string{"cluster/flux.yaml:24 render/dependency-cycle HelmRelease goes in a circle: default/one depends on other/two, which depends on default/one: none of them is ever ready"},
+			[]string{"cluster/flux.yaml:24 render/dependency-cycle HelmReleases wait in a circle: default/one depends on other/two, which depends on default/one: none of them is ever ready"},
 		},
 		"waits for what depends on it": {
 			repository(kustomization("parent", "wait: true"), "parent/flux.yaml", kustomization("child", "dependsOn: [{name: parent}]"), "child/x.yaml", object("a")),
-			[]string{"parent/flux.yaml:14 render/dependency-cycle Kustomization goes in a circle: flux-system/child depends on flux-system/parent, which waits for flux-system/child (spec.wait): none of them is ever ready"},
+			[]string{"parent/flux.yaml:14 render/dependency-cycle Kustomizations wait in a circle: flux-system/child depends on flux-system/parent, which waits for flux-system/child (spec.wait): none of them is ever ready"},
 		},
 		"a health check of what depends on it": {
 			repository(kustomization("parent", "healthChecks: [{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, name: child, namespace: flux-system}]"),
 				"parent/flux.yaml", kustomization("child", "dependsOn: [{name: parent}]"), "child/x.yaml", object("a")),
-			[]string{"parent/flux.yaml:14 render/dependency-cycle Kustomization goes in a circle: flux-system/child depends on flux-system/parent, which waits for flux-system/child (spec.healthChecks): none of them is ever ready"},
+			[]string{"parent/flux.yaml:14 render/dependency-cycle Kustomizations wait in a circle: flux-system/child depends on flux-system/parent, which waits for flux-system/child (spec.healthChecks): none of them is ever ready"},
 		},
 		"waits for what does not depend on it": {
 			repository(kustomization("parent", "wait: true"), "parent/flux.yaml", kustomization("child"), "child/x.yaml", object("a")), nil,
