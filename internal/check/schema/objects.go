@@ -132,8 +132,8 @@ func (p *problems) service(s *corev1.Service) {
 			names[port.Name] = true
 		}
 		p.port(join(at, "port"), port.Port)
-		if port.TargetPort != (intstr.IntOrString{}) {
-			p.portOrName(join(at, "targetPort"), port.TargetPort)
+		if t := port.TargetPort; t.IntVal != 0 || t.StrVal != "" { // else it is that of port
+			p.portOrName(join(at, "targetPort"), t)
 		}
 		if port.NodePort != 0 && (kind == "" || kind == corev1.ServiceTypeClusterIP) {
 			p.add(ruleValue, join(at, "nodePort"), int64(port.NodePort), "Forbidden: may not be used when `type` is 'ClusterIP'")
