@@ -67,14 +67,6 @@ type checker struct {
 
 // object looks at everything that one object names.
 func (x *checker) object(o *render.Object) {
-	if x.remote(o) {
-		x.gap(gap{
-			subject: "objects of " + origin(o),
-			reason:  "go to another cluster (spec.kubeConfig)",
-			at:      report.Location{File: o.Origin.File},
-		})
-		return
-	}
 	for _, f := range table[o.GroupKind()] {
 		x.field(o, f)
 	}
@@ -105,12 +97,6 @@ func (x *checker) object(o *render.Object) {
 			x.constraint(o)
 		}
 	}
-}
-
-// remote tells whether the object goes to another cluster than the one that is
-// looked at.
-func (x *checker) remote(o *render.Object) bool {
-	return x.elsewhere["k "+o.Origin.Kustomization] || o.Origin.HelmRelease != "" && x.elsewhere["r "+o.Origin.HelmRelease]
 }
 
 // reference is one place where an object names another one.

@@ -19,24 +19,23 @@ func kind(group, name string) schema.GroupKind { return schema.GroupKind{Group: 
 // index finds things of one cluster. It is filled once, so that looking up does
 // not go over all objects.
 type index struct {
-	objects   map[schema.GroupKind]map[string]map[string][]*render.Object // by namespace and name
-	secrets   map[string]render.Placeholder                               // that only the cluster has, by "namespace/name"
-	scopes    map[schema.GroupKind]bool                                   // of CRDs in the render: true is cluster-scoped
-	made      map[target]bool                                             // what controllers make of objects in the render
-	copied    map[schema.GroupKind]map[string]bool                        // names that a controller copies into namespaces
-	claims    map[string][]string                                         // by namespace: prefixes of the claims that StatefulSets make
-	classes   map[string]bool                                             // storageClassName of PersistentVolumes
-	pod       labelled
-	svc       labelled
-	flux      map[string]bool // namespaces that Flux itself is installed in
-	locked    bool            // Flux refuses references to other namespaces
-	traefik   *bool           // whether Traefik allows them; nil: there is no Traefik to be seen
-	elsewhere map[string]bool // Kustomizations ("k …") and HelmReleases ("r …") for another cluster
-	releases  map[string]*render.Release
-	makers    makers
-	words     map[string]string // HelmRelease -> what its owner wrote in its values
-	runtime   *runtimeNames     // filled when the first name is missing
-	sorted    map[target][]string
+	objects  map[schema.GroupKind]map[string]map[string][]*render.Object // by namespace and name
+	secrets  map[string]render.Placeholder                               // that only the cluster has, by "namespace/name"
+	scopes   map[schema.GroupKind]bool                                   // of CRDs in the render: true is cluster-scoped
+	made     map[target]bool                                             // what controllers make of objects in the render
+	copied   map[schema.GroupKind]map[string]bool                        // names that a controller copies into namespaces
+	claims   map[string][]string                                         // by namespace: prefixes of the claims that StatefulSets make
+	classes  map[string]bool                                             // storageClassName of PersistentVolumes
+	pod      labelled
+	svc      labelled
+	flux     map[string]bool // namespaces that Flux itself is installed in
+	locked   bool            // Flux refuses references to other namespaces
+	traefik  *bool           // whether Traefik allows them; nil: there is no Traefik to be seen
+	releases map[string]*render.Release
+	makers   makers
+	words    map[string]string // HelmRelease -> what its owner wrote in its values
+	runtime  *runtimeNames     // filled when the first name is missing
+	sorted   map[target][]string
 }
 
 // item is a pod or a Service in an index by labels.
@@ -105,7 +104,7 @@ func newIndex(c *render.Cluster) *index {
 		objects: map[schema.GroupKind]map[string]map[string][]*render.Object{}, secrets: map[string]render.Placeholder{},
 		scopes: map[schema.GroupKind]bool{}, made: map[target]bool{}, copied: map[schema.GroupKind]map[string]bool{},
 		claims: map[string][]string{}, classes: map[string]bool{}, flux: map[string]bool{"flux-system": true},
-		elsewhere: map[string]bool{}, releases: map[string]*render.Release{}, words: map[string]string{},
+		releases: map[string]*render.Release{}, words: map[string]string{},
 	}
 	for _, p := range c.Placeholders {
 		x.secrets[p.Secret.Namespace+"/"+p.Secret.Name] = p
@@ -120,16 +119,10 @@ func newIndex(c *render.Cluster) *index {
 		if k.Implied {
 			x.flux[k.Object.GetNamespace()] = true
 		}
-		if k.Spec != nil && k.Spec.Spec.KubeConfig != nil {
-			x.elsewhere["k "+k.Name()] = true
-		}
 	}
 	for _, r := range c.Releases {
 		x.add(r.Object)
 		x.releases[r.Name()] = r
-		if r.Spec != nil && r.Spec.Spec.KubeConfig != nil {
-			x.elsewhere["r "+r.Name()] = true
-		}
 	}
 	for _, o := range c.Objects {
 		x.add(o)

@@ -42,7 +42,7 @@ type makers struct {
 func (m *makers) fill(c *render.Cluster) {
 	m.anything, m.releases, m.spaces, m.resources = map[string][]*maker{}, map[string][]*maker{}, map[string]bool{}, map[string][]*maker{}
 	for _, k := range c.Kustomizations {
-		if k.Built {
+		if k.Built || k.Spec != nil && k.Spec.Spec.KubeConfig != nil { // applies nothing unknown here
 			continue
 		}
 		one := &maker{subject: "Kustomization " + k.Name(), reason: "was not built", next: "see what gate render says of it", at: k.Object.Origin.Location}
@@ -67,7 +67,7 @@ func (m *makers) fill(c *render.Cluster) {
 				m.spaces[ns] = true
 			}
 		}
-		if !r.Rendered {
+		if !r.Rendered && (r.Spec == nil || r.Spec.Spec.KubeConfig == nil) {
 			one := &maker{subject: "HelmRelease " + r.Name(), reason: "was not rendered", next: "make its chart available, see what gate render says of it", at: r.Object.Origin.Location}
 			m.releases[ns] = append(m.releases[ns], one)
 			m.release = append(m.release, one)

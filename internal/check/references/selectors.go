@@ -395,7 +395,7 @@ func (x *checker) missingNamespaces() {
 	groups := map[string]*group{}
 	for _, o := range x.c.Objects {
 		ns := o.GetNamespace()
-		if ns == "" || x.cluster(o.GroupKind()) || x.remote(o) {
+		if ns == "" || x.cluster(o.GroupKind()) {
 			continue
 		}
 		key := origin(o) + "\x00" + ns
