@@ -100,6 +100,9 @@ func declaredClusters(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 		}
 		found := d.roots[dir]
 		found.Name, found.Path, found.Substitute = c.Name, dir, c.Substitute
+		if found.Location.File == "" {
+			found.Location = report.Location{File: config.File, Line: 1}
+		}
 		out = append(out, found)
 	}
 	slices.SortFunc(out, func(a, b Cluster) int { return strings.Compare(a.Name, b.Name) })

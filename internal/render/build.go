@@ -1,12 +1,12 @@
 package render
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,10 +31,10 @@ const remoteTimeout = 2 * time.Minute
 // raw is one object as kustomize made it, before variables. It is shared between
 // clusters and never changed.
 type raw struct {
-	json []byte
-	yaml []byte // set when it may hold variables
-	doc  *gitops.Document
-	at   report.Location
+	object map[string]any
+	yaml   []byte // set when it may hold variables
+	doc    *gitops.Document
+	at     report.Location
 }
 
 // builds builds folders, each kustomization once, whatever number of clusters and
@@ -179,6 +179,10 @@ func (b *builds) run(f *folder) (raws []raw, err error) {
 	alone := slices.ContainsFunc(reached, func(r *gitops.Folder) bool { return r.Global })
 	err = withSchema(alone, func() error {
 		m, err := b.kustomize(f, f.data)
+		var berr *buildError
+		if errors.As(err, &berr) && berr.at.File == "" {
+			berr.at = b.culprit(f, reached)
+		}
 		if err != nil {
 			return err
 		}
@@ -201,6 +205,32 @@ func (b *builds) kustomize(f *folder, data []byte) (resmap.ResMap, error) {
 	return m, nil
 }
 
+// culprit finds the file that kustomize cannot read when it does not say which: the
+// first that does not build alone. It returns the zero Location when each does.
+func (b *builds) culprit(f *folder, reached []*gitops.Folder) report.Location {
+	const most = 500 // files to try: each is a build
+	n := 0
+	for _, r := range reached {
+		for _, ref := range r.Refs {
+			if ref.Field != "resources" || ref.Remote || !b.tree.IsFile(ref.Target) {
+				continue
+			}
+			rel, err := filepath.Rel(f.dir, ref.Target)
+			if n++; n > most || err != nil {
+				return report.Location{}
+			}
+			data, err := yaml.Marshal(types.Kustomization{Resources: []string{filepath.ToSlash(rel)}})
+			if err != nil {
+				return report.Location{}
+			}
+			if _, err := build(treeFS{tree: b.tree, name: f.file, data: data}, path.Join(mount, f.dir)); err != nil {
+				return report.Location{File: ref.Target, Line: 1}
+			}
+		}
+	}
+	return report.Location{}
+}
+
 // raws takes the resources of a build out of kustomize.
 func (b *builds) raws(m resmap.ResMap, places []place) ([]raw, error) {
 	var raws []raw
@@ -209,18 +239,82 @@ func (b *builds) raws(m resmap.ResMap, places []place) ([]raw, error) {
 			return nil, fmt.Errorf("an object without apiVersion, kind or metadata.name: %s", firstLine(res.String()))
 		}
 		r := raw{doc: places[i].doc, at: places[i].at}
-		var err error
-		if r.json, err = res.MarshalJSON(); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", res.GetKind(), res.GetName(), err)
+		fail := func(err error) error {
+			return &buildError{fmt.Sprintf("%s %s: %s", res.GetKind(), res.GetName(), err), places[i].at}
 		}
-		if bytes.IndexByte(r.json, '$') >= 0 {
+		var err error
+		if r.object, err = object(res.YNode()); err != nil {
+			return nil, fail(err)
+		}
+		if holds(r.object, "$") {
 			if r.yaml, err = res.AsYAML(); err != nil {
-				return nil, fmt.Errorf("%s %s: %w", res.GetKind(), res.GetName(), err)
+				return nil, fail(err)
 			}
 		}
 		raws = append(raws, r)
 	}
 	return raws, nil
+}
+
+// object takes the content of a node as encoding/json would have it after a way
+// through text, which is what Flux does with it, without that way.
+func object(n *yamlv3.Node) (map[string]any, error) {
+	var m map[string]any
+	if err := n.Decode(&m); err != nil {
+		return nil, err
+	}
+	v, err := plainValue(m)
+	if err != nil {
+		return nil, err
+	}
+	return v.(map[string]any), nil
+}
+
+// plainValue makes a decoded YAML value one of an unstructured object: texts,
+// booleans, int64, float64, lists and maps of these.
+func plainValue(v any) (any, error) {
+	var err error
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			if v[k], err = plainValue(x); err != nil {
+				return nil, err
+			}
+		}
+	case []any:
+		for i, x := range v {
+			if v[i], err = plainValue(x); err != nil {
+				return nil, err
+			}
+		}
+	case int:
+		return int64(v), nil
+	case uint64:
+		return float64(v), nil // beyond int64, as JSON numbers are read
+	case time.Time:
+		return v.Format(time.RFC3339Nano), nil
+	case nil, string, bool, int64, float64:
+	default:
+		return nil, fmt.Errorf("a key that is no text (quote it), or a value of a kind that JSON does not have (%T)", v)
+	}
+	return v, nil
+}
+
+// holds tells whether a text in a value contains another.
+func holds(v any, text string) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.Contains(v, text)
+	case map[string]any:
+		for k, x := range v {
+			if strings.Contains(k, text) || holds(x, text) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, func(x any) bool { return holds(x, text) })
+	}
+	return false
 }
 
 // decode reads a document as an object.
@@ -252,19 +346,21 @@ func plain(msg string) string {
 
 var wrappers = regexp.MustCompile(`accumulating (resources|components)( from '[^']*')?: |accumulation err='|recursed accumulation of path '[^']*': |accumulateDirectory: "|': must build at directory: '[^']*': file is not directory|read [^ ]*: is a folder': |open [^ ]*: file does not exist': `)
 
-// buildError is what kustomize said, and the file that it meant, if it said so.
-type buildError struct{ text, file string }
+// buildError is what kustomize said, and the place that it meant, if that is known.
+type buildError struct {
+	text string
+	at   report.Location
+}
 
 func (e *buildError) Error() string { return e.text }
 
 // mentioned returns the last file of the tree that a message names, as kustomize
 // does: with its whole path, or relative to the folder that is built.
-func mentioned(t *gitops.Tree, dir, msg string) string {
-	found := ""
+func mentioned(t *gitops.Tree, dir, msg string) (found report.Location) {
 	for _, w := range strings.FieldsFunc(msg, func(r rune) bool { return strings.ContainsRune(" '\":,;()[]{}", r) }) {
 		for _, p := range []string{strings.TrimPrefix(path.Clean(w), mount+"/"), path.Join(dir, w)} {
 			if t.IsFile(p) {
-				found = p
+				found = report.Location{File: p, Line: 1}
 			}
 		}
 	}

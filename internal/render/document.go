@@ -1,12 +1,13 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -144,7 +145,7 @@ func (o *DocumentObject) from() string {
 func (d *Document) YAML(w io.Writer) error {
 	for _, c := range d.Clusters {
 		for _, o := range c.Objects {
-			b, err := yaml.Marshal(o.Object)
+			b, err := encode(o.Object)
 			if err != nil {
 				return fmt.Errorf("%s: %w", o.key, err)
 			}
@@ -161,6 +162,18 @@ func (d *Document) YAML(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// encode writes an object in the style of kubectl and kustomize.
+func encode(object map[string]any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	enc.CompactSeqIndent()
+	if err := enc.Encode(object); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), enc.Close()
 }
 
 // oneLine keeps a comment a comment.

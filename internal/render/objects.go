@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -9,8 +10,10 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/report"
 )
 
 // objects makes the objects of a built Kustomization: variables substituted,
@@ -19,10 +22,7 @@ func (r *renderer) objects(p *pending) []*Object {
 	vars := r.variables(p)
 	var out []*Object
 	for _, raw := range p.raws {
-		o := r.object(p.Kustomization, raw, vars)
-		if o != nil {
-			out = append(out, o)
-		}
+		out = append(out, r.object(p.Kustomization, raw, vars))
 	}
 	p.raws = nil
 	return out
@@ -30,13 +30,9 @@ func (r *renderer) objects(p *pending) []*Object {
 
 func (r *renderer) object(k *Kustomization, raw raw, vars *variables) *Object {
 	o := &Object{
-		Unstructured: &unstructured.Unstructured{},
+		Unstructured: &unstructured.Unstructured{Object: runtime.DeepCopyJSON(raw.object)},
 		Origin:       Origin{Location: raw.at, Kustomization: k.Name(), Suspended: k.Suspended},
 		doc:          raw.doc,
-	}
-	if err := o.UnmarshalJSON(raw.json); err != nil {
-		r.problem(Problem{Kind: ProblemBuild, Message: err.Error(), Kustomization: k.Name(), Location: raw.at})
-		return nil
 	}
 	fail := func(kind ProblemKind, format string, args ...any) {
 		r.problem(Problem{Kind: kind, Message: fmt.Sprintf(format, args...), Object: o.Key(), Kustomization: k.Name(), Location: raw.at})
@@ -155,6 +151,15 @@ func (r *renderer) variables(p *pending) *variables {
 			}
 		case ref.Optional:
 		default:
+			if at, ok := r.aside(ref.Kind, ref.Name); ok && ref.Kind == "Secret" {
+				v.any = key.String() + ", which is applied by hand"
+				r.unchecked(report.Unchecked{
+					Subject: p.Object.Key().String(), Location: p.Object.Locate("spec", "postBuild", "substituteFrom", i),
+					Reason: fmt.Sprintf("its variables come from %s, which %s has and Flux does not apply: somebody does by hand", key, at),
+				})
+				continue
+			}
+			v.any = key.String() + ", which is missing"
 			why := "nothing in the repository makes"
 			if p.makes(key) {
 				why = "this Kustomization itself makes: it waits for itself"
@@ -164,20 +169,37 @@ func (r *renderer) variables(p *pending) *variables {
 				Location: p.Object.Locate("spec", "postBuild", "substituteFrom", i),
 				Message:  fmt.Sprintf("substituteFrom names %s, which %s", key, why),
 			})
-			v.any = key.String() + ", which is missing"
 		}
 	}
 	v.inline(pb)
 	return v
 }
 
+// aside finds an object of a kind and name in a file that Flux does not read: what
+// bootstrap scripts apply before there is a Flux.
+func (r *renderer) aside(kind, name string) (report.Location, bool) {
+	for _, file := range r.tree.Files() {
+		if !gitops.IsYAML(file) {
+			continue
+		}
+		data, err := r.tree.ReadFile(file)
+		if err != nil || !bytes.Contains(data, []byte(name)) {
+			continue
+		}
+		docs, _ := r.tree.Documents(file)
+		for _, d := range docs {
+			if d.Kind == kind && d.Name == name {
+				return d.Location(), true
+			}
+		}
+	}
+	return report.Location{}, false
+}
+
 // makes tells whether what was built is, or makes, the object of a key.
 func (p *pending) makes(key Key) bool {
 	for _, raw := range p.raws {
-		o := &Object{Unstructured: &unstructured.Unstructured{}}
-		if o.UnmarshalJSON(raw.json) != nil {
-			continue
-		}
+		o := &Object{Unstructured: &unstructured.Unstructured{Object: raw.object}}
 		if ph, ok := placeholder(o); o.Key() == key || ok && ph.Secret == key {
 			return true
 		}

@@ -57,10 +57,10 @@ func (b *builds) places(f *folder, m resmap.ResMap, reached []*gitops.Folder) []
 	return out
 }
 
-// written returns the documents of the files that are read as resources, by kind
-// and name.
-func (b *builds) written(reached []*gitops.Folder) map[[2]string][]*gitops.Document {
-	out := map[[2]string][]*gitops.Document{}
+// written returns the documents of the files that are read as resources, by group,
+// kind and name.
+func (b *builds) written(reached []*gitops.Folder) map[[3]string][]*gitops.Document {
+	out := map[[3]string][]*gitops.Document{}
 	seen := map[string]bool{}
 	for _, f := range reached {
 		for _, r := range f.Refs {
@@ -70,12 +70,21 @@ func (b *builds) written(reached []*gitops.Folder) map[[2]string][]*gitops.Docum
 			seen[r.Target] = true
 			docs, _ := b.tree.Documents(r.Target)
 			for _, d := range docs {
-				k := [2]string{d.Kind, d.Name}
+				k := [3]string{group(d.APIVersion), d.Kind, d.Name}
 				out[k] = append(out[k], d)
 			}
 		}
 	}
 	return out
+}
+
+// group returns the group of an API version; that of "v1" is empty.
+func group(apiVersion string) string {
+	g, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return g
 }
 
 // generated is an entry of a ConfigMap or Secret generator.
@@ -121,11 +130,11 @@ func (b *builds) renames(f *gitops.Folder) bool {
 
 // certain returns the only place that a resource can come from; false when there
 // is none or more than one.
-func certain(docs map[[2]string][]*gitops.Document, gens []generated, res *resource.Resource, renamed bool) (place, bool) {
+func certain(docs map[[3]string][]*gitops.Document, gens []generated, res *resource.Resource, renamed bool) (place, bool) {
 	if renamed {
 		return place{}, false
 	}
-	found := docs[[2]string{res.GetKind(), res.GetName()}]
+	found := docs[[3]string{group(res.GetApiVersion()), res.GetKind(), res.GetName()}]
 	if len(found) > 1 {
 		found = slices.DeleteFunc(slices.Clone(found), func(d *gitops.Document) bool { return d.Namespace != res.GetNamespace() })
 	}
@@ -186,6 +195,9 @@ func (b *builds) document(file string, res *resource.Resource) place {
 		n := 1
 		if d.Kind == res.GetKind() {
 			n += 2
+			if group(d.APIVersion) == group(res.GetApiVersion()) {
+				n += 5000
+			}
 			switch {
 			case d.Name == res.GetName():
 				n += 1000

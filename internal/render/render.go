@@ -294,8 +294,8 @@ func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool)
 			at = report.Location{File: f, Line: 1}
 		}
 		var berr *buildError
-		if errors.As(err, &berr) && berr.file != "" {
-			at = report.Location{File: berr.file, Line: 1}
+		if errors.As(err, &berr) && berr.at.File != "" {
+			at = berr.at
 		}
 		fail(ProblemBuild, at, "%s", err)
 		return nil, false
@@ -450,7 +450,7 @@ func notRendered(o *Object) string {
 	gvk := o.GroupVersionKind()
 	switch gvk.Group + "/" + gvk.Kind {
 	case gitops.GroupOperator + "/ResourceSet":
-		return "ResourceSets are not rendered; what it makes was not looked at"
+		return "ResourceSets are not rendered; what they make was not looked at"
 	case gitops.GroupOperator + "/FluxInstance":
 		return "Flux's own controllers, which the operator installs, are not rendered"
 	case gitops.GroupSource + "/ArtifactGenerator", "source.extensions.fluxcd.io/ArtifactGenerator":

@@ -277,3 +277,40 @@ func TestSchemaOfItsOwnPoisonsNobody(t *testing.T) {
 		}
 	}
 }
+
+// What render prints is what kubectl and Flux read: through their own parser it is
+// the same object, also with texts that look like something else.
+func TestYAMLReadsTheSame(t *testing.T) {
+	objects := []map[string]any{{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "texts"},
+		"data": map[string]any{
+			"a": "yes", "b": "0123", "c": "1e3", "d": "null", "e": "~", "f": "2026-01-31", "g": "12:30:45", "h": " space ", "i": "# no comment",
+			"j": "two\nlines\n", "k": "", "l": "true", "m": "1_000", "n": "- item", "o": "{", "p": "\t", "q": "é\u2028", "on": "x", "y": "x", "123": "x", "r": "a: b", "s": "=", "t": "<<",
+		},
+		"numbers": []any{int64(1), int64(-9007199254740993), 0.5, 1e21}, "empty": map[string]any{}, "none": nil, "list": []any{},
+	}}
+	repositories, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range repositories {
+		for _, c := range rendered(t, gitops.FromFiles(files(t, strings.TrimSuffix(filepath.Base(file), ".txtar"))), 2).Clusters {
+			for _, o := range c.Objects {
+				objects = append(objects, o.Object)
+			}
+		}
+	}
+	for _, o := range objects {
+		b, err := encode(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeYAML(b)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, b)
+		}
+		if diff := cmp.Diff(o, got.Object); diff != "" {
+			t.Errorf("read again (-object +read):\n%s\nfrom\n%s", diff, b)
+		}
+	}
+}

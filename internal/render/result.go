@@ -94,6 +94,17 @@ func (o *Object) Locate(fields ...any) report.Location {
 	return report.Location{File: o.doc.File, Line: o.doc.LineOf(fields...)}
 }
 
+// Written tells whether the document that the object was made from has the field. It
+// does not have what a kustomization or a Flux Kustomization puts there; an object of a
+// chart or a generator has no document.
+func (o *Object) Written(fields ...any) bool {
+	if o.doc == nil || o.Origin.HelmRelease != "" {
+		return false
+	}
+	key, _ := o.doc.Find(fields...)
+	return key != nil
+}
+
 // Is tells whether the object is of the group and one of the kinds.
 func (o *Object) Is(group string, kinds ...string) bool {
 	gvk := o.GroupVersionKind()

@@ -165,23 +165,32 @@ type pinned struct {
 func twoDigests(tags map[string][]pinned) {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		uses := tags[name]
+		if !slices.ContainsFunc(uses, func(u pinned) bool { return u.digest != uses[0].digest }) {
+			continue
+		}
+		of := map[string][]string{} // what uses a digest, and where
 		for _, u := range uses {
-			var others []string
-			for _, o := range uses {
-				if o.digest != u.digest {
-					others = append(others, fmt.Sprintf("%s of %s has %s (%s)", o.what, o.object.Key(), o.digest, o.object.Locate(o.path...)))
+			of[u.digest] = append(of[u.digest], fmt.Sprintf("%s of %s has %s (%s)", u.what, u.object.Key(), u.digest, u.object.Locate(u.path...)))
+		}
+		digests := slices.Sorted(maps.Keys(of))
+		all := 0
+		for _, d := range digests {
+			slices.Sort(of[d])
+			of[d] = slices.Compact(of[d])
+			all += len(of[d])
+		}
+		for _, u := range uses {
+			first := ""
+			for _, d := range digests {
+				if d != u.digest && (first == "" || of[d][0] < first) {
+					first = of[d][0]
 				}
 			}
-			if len(others) == 0 {
-				continue
-			}
-			slices.Sort(others)
-			others = slices.Compact(others)
 			more := ""
-			if n := len(others) - 1; n > 0 {
+			if n := all - len(of[u.digest]) - 1; n > 0 {
 				more = fmt.Sprintf(", and %d more differ", n)
 			}
-			u.report("images/tag-with-two-digests", "%s has %s with %s, but %s%s", u.what, name, u.digest, others[0], more)
+			u.report("images/tag-with-two-digests", "%s has %s with %s, but %s%s", u.what, name, u.digest, first, more)
 		}
 	}
 }
