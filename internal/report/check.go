@@ -1,6 +1,10 @@
 package report
 
-import "cmp"
+import (
+	"cmp"
+	"path"
+	"slices"
+)
 
 // CheckReport is the result of `lumacore check`. It holds no time and no path of
 // the machine: the same repository gives the same bytes.
@@ -8,6 +12,11 @@ import "cmp"
 // Lists are never nil, so that its JSON form has no null.
 type CheckReport struct {
 	TypeMeta
+	// Prefix is the folder of the repository within its Git work tree, with a slash
+	// at its end: "fleet/"; empty for the work tree's root. SARIF, JUnit and Code
+	// Quality put it before their paths, for their readers know the work tree alone;
+	// the paths of the report itself do not have it.
+	Prefix       string        `json:"prefix,omitempty"`
 	KubeVersion  string        `json:"kubeVersion"` // "1.36": the version that gates compare with
 	FailOn       Severity      `json:"failOn"`      // the least severity that makes the check fail
 	Clusters     []ClusterSeen `json:"clusters"`
@@ -17,6 +26,10 @@ type CheckReport struct {
 	NotChecked   []Unchecked   `json:"notChecked"`   // sorted
 	Placeholders []Placeholder `json:"placeholders"` // sorted
 	Rules        []Rule        `json:"-"`            // of the gates that ran, sorted by id
+
+	// Hidden are the findings that count and that [CheckReport.Show] has taken out,
+	// by severity.
+	Hidden map[Severity]int `json:"-"`
 }
 
 // ClusterSeen says what was rendered of a cluster, so that a pass over nothing
@@ -80,6 +93,29 @@ func (r *CheckReport) Failing() int {
 // Failed tells whether the check fails: because of a finding, or because there was
 // nothing to look at.
 func (r *CheckReport) Failed() bool { return r.Failing() > 0 || r.Objects() == 0 }
+
+// Show takes out the findings below a severity. The gates' numbers still count them.
+func (r *CheckReport) Show(least Severity) {
+	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool {
+		if f.Severity.AtLeast(least) {
+			return false
+		}
+		if f.Suppressed == nil {
+			if r.Hidden == nil {
+				r.Hidden = map[Severity]int{}
+			}
+			r.Hidden[f.Severity]++
+		}
+		return true
+	})
+}
+
+// inWorkTree is place, from the root of the Git work tree.
+func (r *CheckReport) inWorkTree(l Location, clusters []string) Location {
+	l = r.place(l, clusters)
+	l.File = path.Join(r.Prefix, l.File)
+	return l
+}
 
 // place is where a finding is shown in formats in which each needs a file and a
 // line: at its own place, else in the folder of its first cluster, else in

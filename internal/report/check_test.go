@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -201,7 +202,14 @@ func TestVerdict(t *testing.T) {
 	strict := emptyReport()
 	strict.Findings, strict.Gates[0].Failing = warned.Findings[:1], 1
 	short := emptyReport()
-	short.Gates[0].Findings, short.Gates[0].Failing = 3, 3
+	short.Gates[0].Findings, short.Gates[0].Failing = 4, 1
+	short.FailOn, short.Findings = Warning, []Finding{
+		{Rule: "images/no-digest", Severity: Warning},
+		{Rule: "images/no-digest", Severity: Info},
+		{Rule: "images/no-digest", Severity: Info},
+		{Rule: "images/no-digest", Severity: Warning, Suppressed: &Suppression{}},
+	}
+	short.Show(Error)
 	none := emptyReport()
 	none.Clusters[0].Objects = 0
 	for name, tt := range map[string]struct {
@@ -213,7 +221,7 @@ func TestVerdict(t *testing.T) {
 		"below the limit":             {warned, false, "passed: 1 warning, 1 for information, 1 not checked"},
 		"at the limit":                {strict, true, "FAILED: 1 warning"},
 		"findings":                    {exampleReport(), true, "FAILED: 5 errors, 11 warnings, 4 not checked"},
-		"findings that are not shown": {short, true, "FAILED: 3 not shown"},
+		"findings that are not shown": {short, true, "FAILED: 1 warning not shown, 2 for information not shown"},
 		"no cluster":                  {nothingReport(), true, "FAILED: nothing was checked, because no cluster has an object"},
 		"a cluster of no objects":     {none, true, "FAILED: nothing was checked, because no cluster has an object"},
 	} {
@@ -349,14 +357,115 @@ func TestJUnitCounts(t *testing.T) {
 			}
 			count := 0
 			for _, f := range r.Findings {
-				if f.Suppressed == nil {
+				if f.Suppressed == nil && f.Severity.AtLeast(r.FailOn) {
 					count++
 				}
 			}
-			if failures != count {
-				t.Errorf("%d failures for %d findings that count", failures, count)
+			if failures != count || failures > 0 != r.Failed() {
+				t.Errorf("%d failures for %d findings that make the check fail", failures, count)
 			}
 		})
+	}
+}
+
+// TestJUnitBelowLimit: what does not make the check fail is a test that passes, and
+// says what was found.
+func TestJUnitBelowLimit(t *testing.T) {
+	t.Parallel()
+	r := emptyReport()
+	r.Findings = []Finding{{Rule: "images/no-digest", Severity: Warning, Message: "image a:1 has no digest", Fix: "add it", Location: Location{"a.yaml", 3}, Object: "Pod app/a"}}
+	suite := func() junitSuite {
+		var got junitSuites
+		if err := xml.Unmarshal(write(t, JUnit, r), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got.Suites[0]
+	}
+	c := junitCase{Name: "Pod app/a: image a:1 has no digest", Class: "images/no-digest", File: "a.yaml", Line: 3}
+	text := "a.yaml:3: warning images/no-digest\nimage a:1 has no digest\nobject: Pod app/a\nfix: add it\n"
+	passes, fails := c, c
+	passes.Output, fails.Failure = &junitOutput{text}, &junitFailure{"warning", "image a:1 has no digest", text}
+	if diff := cmp.Diff(junitSuite{Name: "images", Tests: 1, Cases: []junitCase{passes}}, suite()); diff != "" {
+		t.Errorf("below the limit (-want +got):\n%s", diff)
+	}
+	r.FailOn = Warning
+	if diff := cmp.Diff(junitSuite{Name: "images", Tests: 1, Failures: 1, Cases: []junitCase{fails}}, suite()); diff != "" {
+		t.Errorf("at the limit (-want +got):\n%s", diff)
+	}
+}
+
+// TestPrefix: readers of SARIF, JUnit and Code Quality know the work tree alone; the
+// report's own paths begin in the folder that was checked.
+func TestPrefix(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		report *CheckReport
+		own    []string
+		found  map[Format][]string
+	}{
+		"a finding": {
+			exampleReport(),
+			[]string{"apps/beacon/deployment.yaml", `"prefix": "mono/fleet/"`},
+			map[Format][]string{
+				SARIF:       {`"uri": "mono/fleet/apps/beacon/deployment.yaml"`, `"uri": "mono/fleet/apps/backup.yaml"`, `"uri": "mono/fleet/clusters/lab"`},
+				JUnit:       {`file="mono/fleet/apps/beacon/deployment.yaml"`, `file="mono/fleet/apps/backup.yaml"`, `file="mono/fleet/clusters/lab"`},
+				CodeQuality: {`"path": "mono/fleet/apps/beacon/deployment.yaml"`, `"path": "mono/fleet/apps/backup.yaml"`, `"path": "mono/fleet/clusters/lab"`},
+			},
+		},
+		"no place": {
+			nothingReport(),
+			[]string{`"prefix": "mono/fleet/"`},
+			map[Format][]string{
+				SARIF: {`"uri": "mono/fleet/lumacore.yaml"`}, JUnit: {`file="mono/fleet/lumacore.yaml"`}, CodeQuality: {`"path": "mono/fleet/lumacore.yaml"`},
+			},
+		},
+	} {
+		r := tt.report
+		before := string(write(t, Text, r))
+		r.Prefix = "mono/fleet/"
+		if after := string(write(t, Text, r)); after != before {
+			t.Errorf("%s: the text has it too:\n%s", name, cmp.Diff(before, after))
+		}
+		tt.found[JSON] = tt.own
+		for f, list := range tt.found {
+			got := string(write(t, f, r))
+			for _, want := range list {
+				if !strings.Contains(got, want) {
+					t.Errorf("%s: %s has no %s", name, f, want)
+				}
+			}
+			if f == JSON && strings.Count(got, "mono/fleet") != 1 {
+				t.Errorf("%s: the paths in JSON have it too", name)
+			}
+		}
+	}
+}
+
+// TestCheckTextFolds: what repeats itself is counted; what is an error of its own is
+// always said.
+func TestCheckTextFolds(t *testing.T) {
+	t.Parallel()
+	r := emptyReport()
+	rule := Rule{ID: "schema/type", Severity: Error}
+	for i := range 9 {
+		message := "spec.replicas of " + strconv.Itoa(min(i, 7)) + " is no number\nbut text"
+		r.Findings = append(r.Findings,
+			Finding{Rule: rule.ID, Severity: Error, Message: message, Fix: "correct it", Location: Location{"a.yaml", 10 + i}, Source: "replicas: x"},
+			Finding{Rule: "images/no-digest", Severity: Warning, Message: message, Location: Location{"a.yaml", 10 + i}})
+	}
+	r.Findings = append(r.Findings, Finding{Rule: "schema/other", Severity: Error, Message: "last", Location: Location{"a.yaml", 17}, Source: "replicas: x"})
+	text := string(write(t, Text, r))
+	_, tail, _ := strings.Cut(text, "    15 error ")
+	tail, _, _ = strings.Cut(tail, "\n\n")
+	want := `  schema/type  spec.replicas of 5 is no number
+    16 error   schema/type  spec.replicas of 6 is no number
+    17 error   schema/type  spec.replicas of 7 is no number
+    17 error   schema/other  last
+     │ replicas: x
+     … and 4 more of images/no-digest in this file with the same fix, in lines 15, 16, 17, 18
+     … and 1 more of schema/type in this file with the same fix, in line 18`
+	if diff := cmp.Diff(want, tail); diff != "" {
+		t.Errorf("the end of the file (-want +got):\n%s", diff)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // formats.
 const (
 	mostSubjects     = 3 // objects of one finding
-	mostRepeats      = 5 // findings of one rule with one fix in one file
+	mostRepeats      = 5 // findings of one rule with one fix in one file, that are shown in full
 	mostPlaceholders = 5
 	mostSuppressed   = 5 // places of one allowance
 )
@@ -98,12 +98,21 @@ func (t *checkText) findings() {
 func (t *checkText) file(name string, entries []*entry) {
 	t.section("%s", clean(name, mostName))
 	shown := map[string]int{} // of a rule with a fix
+	said := map[string]bool{} // which messages of a rule with a fix
 	var order []string
 	left := map[string][]*entry{}
 	var last Location
 	for _, e := range entries {
 		kind := join(e.Rule, e.Fix)
+		text := join(kind, e.Message)
+		known := said[text]
+		said[text] = true
 		if shown[kind]++; shown[kind] > mostRepeats {
+			if e.Severity == Error && !known { // each of them is to be mended
+				t.brief(e)
+				last = Location{}
+				continue
+			}
 			if left[kind] == nil {
 				order = append(order, kind)
 			}
@@ -135,14 +144,7 @@ func (t *checkText) file(name string, entries []*entry) {
 // entry writes one finding, with its source line unless it was just shown, and with
 // its fix unless that was shown already.
 func (t *checkText) entry(e *entry, source, fix bool) {
-	line := "-"
-	if e.Location.Line > 0 {
-		line = fmt.Sprint(e.Location.Line)
-	}
-	message := lines(e.Message)
-	severity := t.paint(severityColors[e.Severity], fmt.Sprintf("%-7s", e.Severity))
-	t.line(7, "%6s %s %s  %s", line, severity, e.Rule, message[0])
-	for _, l := range message[1:] {
+	for _, l := range t.brief(e) {
 		t.printf("%6s   %s\n", "│", l)
 	}
 	if source && e.Source != "" {
@@ -158,6 +160,18 @@ func (t *checkText) entry(e *entry, source, fix bool) {
 	if fix && e.Fix != "" {
 		t.line(12, "%6s fix: %s", "", strings.Join(lines(e.Fix), " "))
 	}
+}
+
+// brief writes the first line of a finding and returns the rest of its message.
+func (t *checkText) brief(e *entry) []string {
+	line := "-"
+	if e.Location.Line > 0 {
+		line = fmt.Sprint(e.Location.Line)
+	}
+	message := lines(e.Message)
+	severity := t.paint(severityColors[e.Severity], fmt.Sprintf("%-7s", e.Severity))
+	t.line(7, "%6s %s %s  %s", line, severity, e.Rule, message[0])
+	return message[1:]
 }
 
 func (t *checkText) notChecked() {
@@ -292,27 +306,23 @@ func ratio(done, all int, noun, verb string) string {
 // verdict is the last line.
 func (t *checkText) verdict() string {
 	count := map[Severity]int{}
-	hidden := 0
-	for _, g := range t.Gates {
-		hidden += g.Findings
-	}
 	for _, f := range t.Findings {
 		if f.Suppressed == nil {
 			count[f.Severity]++
-			hidden--
 		}
 	}
 	var found []string
-	for _, s := range Severities {
-		if n := count[s]; n > 0 && s != Info {
-			found = append(found, fmt.Sprintf("%d %s", n, plural(n, string(s))))
-		} else if n > 0 {
-			found = append(found, fmt.Sprintf("%d for information", n))
+	add := func(count map[Severity]int, more string) {
+		for _, s := range Severities {
+			if n := count[s]; n > 0 && s != Info {
+				found = append(found, fmt.Sprintf("%d %s%s", n, plural(n, string(s)), more))
+			} else if n > 0 {
+				found = append(found, fmt.Sprintf("%d for information%s", n, more))
+			}
 		}
 	}
-	if hidden > 0 { // whoever wrote the report has taken some out
-		found = append(found, fmt.Sprintf("%d not shown", hidden))
-	}
+	add(count, "")
+	add(t.Hidden, " not shown")
 	if len(t.NotChecked) > 0 {
 		found = append(found, fmt.Sprintf("%d not checked", len(t.NotChecked)))
 	}

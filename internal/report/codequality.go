@@ -44,7 +44,7 @@ func (r *CheckReport) CodeQuality(w io.Writer) error {
 		if f.Fix != "" {
 			description += ". Fix: " + f.Fix
 		}
-		add(description, f.Rule, f.Fingerprint, qualitySeverities[f.Severity], r.place(f.Location, f.Clusters))
+		add(description, f.Rule, f.Fingerprint, qualitySeverities[f.Severity], r.inWorkTree(f.Location, f.Clusters))
 	}
 	seen := map[string]bool{}
 	for _, u := range r.NotChecked {
@@ -53,7 +53,7 @@ func (r *CheckReport) CodeQuality(w io.Writer) error {
 			continue
 		}
 		seen[print] = true
-		add(notChecked(u), "not-checked/"+u.Gate, print, "info", r.place(u.Location, u.Clusters))
+		add(notChecked(u), "not-checked/"+u.Gate, print, "info", r.inWorkTree(u.Location, u.Clusters))
 	}
 	return writeJSON(w, issues)
 }

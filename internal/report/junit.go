@@ -38,6 +38,7 @@ type (
 		Line    int           `xml:"line,attr,omitempty"`
 		Failure *junitFailure `xml:"failure"`
 		Skipped *junitSkipped `xml:"skipped"`
+		Output  *junitOutput  `xml:"system-out"`
 	}
 	junitFailure struct {
 		Type    string `xml:"type,attr"`
@@ -47,11 +48,16 @@ type (
 	junitSkipped struct {
 		Message string `xml:"message,attr"`
 	}
+	junitOutput struct {
+		Text string `xml:",chardata"`
+	}
 )
 
 // JUnit writes the report as JUnit XML: a suite for each gate, a failed test for
-// each finding, a skipped one for what is suppressed or was not checked, and a
-// passed one for a gate without findings.
+// each finding that makes the check fail, a passed one for each other finding, with
+// what it says as output, a skipped one for what is suppressed or was not checked,
+// and a passed one for a gate without findings. A check that passes has no failed
+// test.
 func (r *CheckReport) JUnit(w io.Writer) error {
 	names := make([]string, 0, len(r.Gates)+1)
 	for _, g := range r.Gates {
@@ -84,6 +90,7 @@ func (r *CheckReport) JUnit(w io.Writer) error {
 
 func (r *CheckReport) junitSuite(gate string) junitSuite {
 	s := junitSuite{Name: gate}
+	counted := false         // a finding that is not suppressed
 	seen := map[string]int{} // readers take tests of one class and name for the same
 	add := func(c junitCase) {
 		key := join(c.Class, c.Name)
@@ -103,12 +110,16 @@ func (r *CheckReport) junitSuite(gate string) junitSuite {
 		if f.Gate() != gate {
 			continue
 		}
-		at := r.place(f.Location, f.Clusters)
+		at := r.inWorkTree(f.Location, f.Clusters)
 		c := junitCase{Name: junitName(f.Object, f.Message), Class: f.Rule, File: at.File, Line: at.Line}
-		if f.Suppressed != nil {
+		counted = counted || f.Suppressed == nil
+		switch text := junitText(f, at, len(r.Clusters)); {
+		case f.Suppressed != nil:
 			c.Skipped = &junitSkipped{"suppressed by " + f.Suppressed.By + ": " + f.Suppressed.Reason}
-		} else {
-			c.Failure = &junitFailure{string(f.Severity), one(f.Message), junitText(f, at, len(r.Clusters))}
+		case f.Severity.AtLeast(r.FailOn):
+			c.Failure = &junitFailure{string(f.Severity), one(f.Message), text}
+		default:
+			c.Output = &junitOutput{text}
 		}
 		add(c)
 	}
@@ -116,13 +127,13 @@ func (r *CheckReport) junitSuite(gate string) junitSuite {
 		if u.Gate != gate {
 			continue
 		}
-		at := r.place(u.Location, u.Clusters)
+		at := r.inWorkTree(u.Location, u.Clusters)
 		add(junitCase{
 			Name: junitName("", u.Subject), Class: "not-checked/" + gate, File: at.File, Line: at.Line,
 			Skipped: &junitSkipped{notChecked(u)},
 		})
 	}
-	if s.Failures == 0 && slices.ContainsFunc(r.Gates, func(g GateResult) bool { return g.Name == gate }) {
+	if !counted && slices.ContainsFunc(r.Gates, func(g GateResult) bool { return g.Name == gate }) {
 		c := junitCase{Name: fmt.Sprintf("no findings in %d %s", r.Objects(), plural(r.Objects(), "object")), Class: gate}
 		if r.Objects() == 0 {
 			c.Skipped = &junitSkipped{"there was nothing to look at"}
@@ -142,7 +153,7 @@ func junitName(object, message string) string {
 
 func junitText(f Finding, at Location, clusters int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n%s\n", at, f.Rule, f.Message)
+	fmt.Fprintf(&b, "%s: %s %s\n%s\n", at, f.Severity, f.Rule, f.Message)
 	if f.Source != "" {
 		fmt.Fprintf(&b, "source: %s\n", f.Source)
 	}

@@ -152,7 +152,7 @@ func (r *CheckReport) SARIF(w io.Writer) error {
 		res := sarifResult{
 			RuleID: f.Rule, RuleIndex: at, Level: sarifLevels[f.Severity],
 			Message:             sarifText{Text: sarifMessage(f, len(r.Clusters))},
-			Locations:           []sarifLocation{sarifPlace(r.place(f.Location, f.Clusters), f.Source, f.Object)},
+			Locations:           []sarifLocation{sarifPlace(r.inWorkTree(f.Location, f.Clusters), f.Source, f.Object)},
 			PartialFingerprints: map[string]string{sarifFingerprint: f.Fingerprint},
 			Properties: sarifProperties{
 				Fix: f.Fix, Clusters: f.Clusters, Kustomization: f.Kustomization,
@@ -177,7 +177,7 @@ func (r *CheckReport) SARIF(w io.Writer) error {
 	for _, u := range r.NotChecked {
 		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{
 			Level: "warning", Message: sarifText{Text: notChecked(u)},
-			Locations: []sarifLocation{sarifPlace(r.place(u.Location, u.Clusters), "", u.Subject)},
+			Locations: []sarifLocation{sarifPlace(r.inWorkTree(u.Location, u.Clusters), "", u.Subject)},
 		})
 	}
 	return writeJSON(w, sarifLog{
