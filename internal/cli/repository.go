@@ -23,7 +23,6 @@ import (
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
-	"lumacore.dev/lumacore/internal/schemas"
 )
 
 // defaultKubeVersion is what a repository is checked for when nothing says
@@ -175,7 +174,8 @@ func (r *repository) whole() string {
 	return ""
 }
 
-// version returns the version of Kubernetes to render and check for.
+// version returns the version of Kubernetes to render and check for: any, since gates
+// say themselves what they do not know of it.
 func (f *repositoryFlags) version(c *config.Config) (*utilversion.Version, error) {
 	text, from := f.kubeVersion, "--kube-version"
 	if text == "" {
@@ -185,12 +185,8 @@ func (f *repositoryFlags) version(c *config.Config) (*utilversion.Version, error
 		text = defaultKubeVersion
 	}
 	v, err := utilversion.ParseGeneric(text)
-	known := schemas.Versions()
 	if err != nil {
-		return nil, report.Misuse("use one of "+strings.Join(known, ", "), "%s: %q is no version", from, text)
-	}
-	if _, same := schemas.Nearest(v); !same {
-		return nil, report.Misuse("use one of "+strings.Join(known, ", "), "%s: the API of Kubernetes %s is not known", from, text)
+		return nil, report.Misuse("name the version of the clusters, such as "+defaultKubeVersion, "%s: %q is no version", from, text)
 	}
 	return v, nil
 }

@@ -92,24 +92,12 @@ func Nearest(v *utilversion.Version) (minor string, same bool) {
 	return minor, best == 0
 }
 
-// UnknownVersionError says that a release's schemas are not embedded.
-type UnknownVersionError struct {
-	Version string
-}
-
-func (e *UnknownVersionError) Error() string {
-	return fmt.Sprintf("the schemas of Kubernetes %s are not part of this lumacore: it has those of %s", e.Version, strings.Join(Versions(), ", "))
-}
-
 var releases sync.Map // minor -> func() (*Kubernetes, error)
 
-// ForKubernetes returns the schemas of the minor release of v. The error is an
-// [*UnknownVersionError] if they are not embedded.
+// ForKubernetes returns the schemas of the embedded minor release that is nearest to
+// v, as [Nearest] says. An error means that what is embedded is damaged.
 func ForKubernetes(v *utilversion.Version) (*Kubernetes, error) {
-	minor, same := Nearest(v)
-	if !same {
-		return nil, &UnknownVersionError{fmt.Sprintf("%d.%d", v.Major(), v.Minor())}
-	}
+	minor, _ := Nearest(v)
 	load, _ := releases.LoadOrStore(minor, sync.OnceValues(func() (*Kubernetes, error) { return open(minor) }))
 	return load.(func() (*Kubernetes, error))()
 }

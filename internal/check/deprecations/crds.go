@@ -82,15 +82,24 @@ func (s subject) crd(versions crdVersions) {
 	s.version("deprecations/crd-version", use, "", "%s is deprecated by its CRD%s%s", s.name(), says, hint)
 }
 
-// families are versions of well-known custom resources that their makers gave up.
-// They are asked when no CRD of the render serves the version.
-var families = []struct {
+// family are versions of custom resources that their maker gave up.
+type family struct {
 	group, versions string
 	kinds           string // "": all
 	since           string // the release that does not serve it
 	use             string
 	source          string
-}{
+}
+
+// has tells whether the version is one of the family.
+func (f family) has(gvk schema.GroupVersionKind) bool {
+	return f.group == gvk.Group && slices.Contains(strings.Fields(f.versions), gvk.Version) &&
+		(f.kinds == "" || slices.Contains(strings.Fields(f.kinds), gvk.Kind))
+}
+
+// families are versions of well-known custom resources that their makers gave up.
+// They are asked when no CRD of the render serves the version.
+var families = []family{
 	{
 		"cert-manager.io", "v1alpha2 v1alpha3 v1beta1", "", "cert-manager 1.6", "cert-manager.io/v1",
 		"https://cert-manager.io/docs/releases/upgrading/remove-deprecated-apis/",
@@ -129,11 +138,24 @@ var families = []struct {
 	},
 }
 
+// GivenUp tells whether Flux or the maker of a well-known custom resource has given
+// the version up: then this gate reports it, unless a CRD of the render serves it.
+func GivenUp(gvk schema.GroupVersionKind) bool {
+	if slices.ContainsFunc(families, func(f family) bool { return f.has(gvk) }) {
+		return true
+	}
+	for _, f := range fluxVersions {
+		if f.group == gvk.Group && f.version == gvk.Version {
+			return true
+		}
+	}
+	return false
+}
+
 // family reports a version of a well-known custom resource that its maker gave up.
 func (s subject) family() bool {
 	for _, f := range families {
-		if f.group == s.gvk.Group && slices.Contains(strings.Fields(f.versions), s.gvk.Version) &&
-			(f.kinds == "" || slices.Contains(strings.Fields(f.kinds), s.gvk.Kind)) {
+		if f.has(s.gvk) {
 			s.version("deprecations/crd-version", f.use, f.source, "%s is not served since %s; use %s", s.name(), f.since, f.use)
 			return true
 		}

@@ -13,9 +13,11 @@ import (
 	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/check/checktest"
+	"lumacore.dev/lumacore/internal/check/deprecations"
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/render"
+	"lumacore.dev/lumacore/internal/schemas"
 )
 
 // TestCustom: custom resources against CRDs and ConstraintTemplates of the render,
@@ -124,6 +126,25 @@ spec:
 	}
 }
 
+// TestNamespace: only a namespace that is in the object's own document is reported.
+func TestNamespace(t *testing.T) {
+	t.Parallel()
+	const object = "apiVersion: v1\nkind: PersistentVolume\nmetadata:\n  name: a\n%sspec:\n  accessModes: [ReadWriteOnce]\n  capacity: {storage: 1Gi}\n  nfs: {server: a, path: /a}\n"
+	for _, test := range []struct{ name, kustomization, namespace, want string }{
+		{"nobody wrote one", "namespace: x\n", "", ""},
+		{"a patch adds one", "patches: [{target: {kind: PersistentVolume}, patch: '[{op: add, path: /metadata/namespace, value: x}]'}]\n", "", ""},
+		{"the document has one", "", "  namespace: x\n", "a.yaml:5 schema/cluster-scoped metadata.namespace: PersistentVolume is cluster-scoped: the namespace \"x\" is ignored\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			repository := "-- cluster/kustomization.yaml --\nresources: [a.yaml]\n" + test.kustomization + "-- cluster/a.yaml --\n" + fmt.Sprintf(object, test.namespace)
+			if diff := cmp.Diff(test.want, strings.TrimPrefix(lines(t, repository), "cluster/")); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestObjects: what kustomize would not let through, or only a chart makes.
 func TestObjects(t *testing.T) {
 	t.Parallel()
@@ -154,6 +175,8 @@ func TestObjects(t *testing.T) {
 		{"empty", "apiVersion: v1\nkind: Pod\nspec: {}\n", render.Origin{}, "schema/invalid-name metadata.name: Required value\nschema/no-namespace metadata.namespace: Required value: Pod is namespaced, and neither the object nor its Kustomization names a namespace\nschema/required-field spec.containers: Required value\n"},
 		{"removed-version", "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata:\n  name: a\n", render.Origin{}, ""},
 		{"removed-version-without-types", "apiVersion: autoscaling/v2beta2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: a\n", render.Origin{}, ""},
+		{"schedule-with-a-time-zone-alone", "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: a\n  namespace: x\nspec:\n  schedule: CRON_TZ=UTC\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers: [{name: a, image: \"a:1\"}]\n", render.Origin{}, "schema/invalid-value spec.schedule: Invalid value: \"CRON_TZ=UTC\": cannot use TZ or CRON_TZ in schedule, use timeZone field instead\n"},
+		{"namespace-that-nobody-wrote", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  namespace: x\n", render.Origin{}, ""},
 		{"later-version", "apiVersion: scheduling.k8s.io/v1beta1\nkind: Workload\nmetadata:\n  name: a\n", render.Origin{}, "schema/unknown-kind no such API in Kubernetes 1.36: scheduling.k8s.io/v1beta1 Workload; scheduling.k8s.io/v1alpha2 has it\n"},
 		{"stand-in", "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  namespace: x\nspec:\n  ports:\n    - port: placeholder\n      name: A\n", render.Origin{Placeholders: []string{"PORT from Secret x/y"}}, "not checked: Service x/a: spec.ports[0].port: the value comes from a secret that only the cluster has (PORT from Secret x/y); look at the value in the cluster\n"},
 		{"stand-in-address", "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: a\n  namespace: x\nspec:\n  rules:\n    - host: 192.0.2.1\n", render.Origin{Placeholders: []string{"HOST_IP from Secret x/y"}}, "not checked: Ingress x/a: spec.rules[0].host: the value comes from a secret that only the cluster has (HOST_IP from Secret x/y); look at the value in the cluster\n"},
@@ -185,32 +208,102 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// TestKubeVersion: fields and kinds are those of the version; one that is not
-// embedded is an error.
+// TestKubeVersion: fields and kinds are those of the version. One that is not embedded
+// is compared with the nearest, which is said once; what a later one may have is no
+// error.
 func TestKubeVersion(t *testing.T) {
 	t.Parallel()
 	service := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte("apiVersion: v1\nkind: Service\nmetadata:\n  name: 1a\n  namespace: x\nspec:\n  clusterIP: None\n"), &service.Object); err != nil {
 		t.Fatal(err)
 	}
+	old := "metadata.name: Invalid value: \"1a\": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character"
+	notKnown := func(version, nearest string) string {
+		return fmt.Sprintf("not checked: objects of Kubernetes %s: the API of Kubernetes %[1]s is not known; objects were compared with %s; look up what differs between the two; known are 1.34, 1.35, 1.36, 1.37\n", version, nearest)
+	}
 	for version, want := range map[string]string{
-		"1.35.0": "metadata.name: Invalid value: \"1a\": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
+		"1.35.0": "error " + old + "\n",
 		"1.36.9": "",
-		"1.12.0": "error: gate schema: the schemas of Kubernetes 1.12 are not part of this lumacore: it has those of 1.34, 1.35, 1.36, 1.37",
+		"1.12.0": "error " + old + "\n" +
+			notKnown("1.12", "1.34") +
+			"not checked: Ingress (extensions/v1beta1), 1 object: Kubernetes 1.34, which objects were compared with, does not have it; see whether Kubernetes 1.12 has it\n",
+		"1.99.0": "warning unknown field \"spec.clusterIPZ\"; did you mean \"clusterIP\"?\n" + notKnown("1.99", "1.37"),
 	} {
-		in := input([]*unstructured.Unstructured{service})
+		objects := []*unstructured.Unstructured{service}
+		switch version {
+		case "1.12.0":
+			objects = append(objects, parsed(t, "apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata:\n  name: a\n  namespace: x\nspec: {}\n"))
+		case "1.99.0":
+			objects = []*unstructured.Unstructured{parsed(t, "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  namespace: x\nspec:\n  clusterIP: None\n  clusterIPZ: []\n")}
+		}
+		in := input(objects)
 		in.KubeVersion = utilversion.MustParse(version)
 		rep, err := check.Run(t.Context(), []*check.Gate{Gate}, in)
-		got := ""
-		switch {
-		case err != nil:
-			got = "error: " + err.Error()
-		case len(rep.Findings) > 0:
-			got = rep.Findings[0].Message
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got != want {
-			t.Errorf("%s: %q, want %q", version, got, want)
+		var got strings.Builder
+		for _, f := range rep.Findings {
+			fmt.Fprintf(&got, "%s %s\n", f.Severity, f.Message)
 		}
+		for _, u := range rep.NotChecked {
+			fmt.Fprintf(&got, "not checked: %s: %s; %s\n", u.Subject, u.Reason, u.Next)
+		}
+		if diff := cmp.Diff(want, got.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", version, diff)
+		}
+	}
+}
+
+func parsed(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// TestGivenUp: a version that the catalogue's CRD does not serve any more is for gate
+// deprecations when that knows it; else it may be served where the cluster runs an
+// older release.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	run := func(apiVersion, kind string) string {
+		rep := checktest.Run(t, Gate, "apiVersion: "+apiVersion+"\nkind: "+kind+"\nmetadata:\n  name: a\n  namespace: x\n", deprecations.Gate)
+		var out strings.Builder
+		for _, f := range rep.Findings {
+			fmt.Fprintf(&out, "%s %s %s\n", f.Severity, f.Rule, f.Message)
+		}
+		return out.String()
+	}
+	want := "warning deprecations/crd-version external-secrets.io/v1beta1 ExternalSecret is not served since external-secrets 0.17; use external-secrets.io/v1\n"
+	if diff := cmp.Diff(want, run("external-secrets.io/v1beta1", "ExternalSecret")); diff != "" {
+		t.Errorf("known to gate deprecations (-want +got):\n%s", diff)
+	}
+	// The catalogue's CRDs whose versions are not served.
+	n := 0
+	for _, s := range schemas.Systems() {
+		for _, d := range s.Definitions {
+			found, _ := schemas.Lookup(d.Group, d.Kind)
+			data, err := found.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, v := range define(t.Context(), data, "").versions {
+				if v.served {
+					continue
+				}
+				n++
+				got, _, _ := strings.Cut(run(d.Group+"/"+name, d.Kind), "info schema/cluster-scoped ")
+				if strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "warning ") && !strings.HasPrefix(got, "error deprecations/") {
+					t.Errorf("%s/%s %s: %q", d.Group, name, d.Kind, got)
+				}
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("the catalogue serves all versions")
 	}
 }
 

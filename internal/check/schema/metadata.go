@@ -8,6 +8,8 @@ import (
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"lumacore.dev/lumacore/internal/render"
 )
 
 // nameRule returns the rule that names of a kind follow; prefix tells that the
@@ -124,14 +126,15 @@ func (p *problems) pairs(v any, at []any, validate func(k, v string) field.Error
 	}
 }
 
-// scope compares an object's namespace with the scope of its kind.
-func (p *problems) scope(obj map[string]any, namespaced, inherits bool) {
-	meta, _ := obj["metadata"].(map[string]any)
-	ns, _ := meta["namespace"].(string)
+// scope compares an object's namespace with the scope of its kind. An object of a
+// chart gets that of its release; a namespace that nobody wrote, but targetNamespace or
+// a kustomization put there, is nobody's mistake.
+func (p *problems) scope(o *render.Object, namespaced bool) {
+	ns := o.GetNamespace()
 	switch {
-	case namespaced && ns == "" && !inherits:
-		p.add(ruleNamespace, []any{"metadata", "namespace"}, nil, "Required value: %v is namespaced, and neither the object nor its Kustomization names a namespace", obj["kind"])
-	case !namespaced && ns != "":
-		p.add(ruleCluster, []any{"metadata", "namespace"}, ns, "%v is cluster-scoped: the namespace %q is ignored", obj["kind"], shorten(ns))
+	case namespaced && ns == "" && o.Origin.HelmRelease == "":
+		p.add(ruleNamespace, []any{"metadata", "namespace"}, nil, "Required value: %v is namespaced, and neither the object nor its Kustomization names a namespace", o.GetKind())
+	case !namespaced && ns != "" && o.Written("metadata", "namespace"):
+		p.add(ruleCluster, []any{"metadata", "namespace"}, ns, "%v is cluster-scoped: the namespace %q is ignored", o.GetKind(), shorten(ns))
 	}
 }

@@ -19,6 +19,7 @@ import (
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/check/deprecations"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 	"lumacore.dev/lumacore/internal/schemas"
@@ -38,6 +39,8 @@ const crdGroup = "apiextensions.k8s.io"
 type job struct {
 	k       *schemas.Kubernetes
 	kube    *utilversion.Version
+	same    bool            // k is of the version kube
+	severe  report.Severity // of what k says; "": as the rules say
 	out     *check.Reporter
 	cluster *render.Cluster
 
@@ -66,10 +69,18 @@ func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
 	if err != nil {
 		return err
 	}
+	_, same := schemas.Nearest(in.KubeVersion)
+	severe := report.Severity("")
+	if !same {
+		unknown(in, k, out)
+		if in.KubeVersion.AtLeast(utilversion.MustParseGeneric(k.Minor)) {
+			severe = report.Warning // it may know fields that k does not
+		}
+	}
 	rendered := &definitions{}
 	for _, c := range in.Render.Clusters {
 		j := &job{
-			k: k, kube: in.KubeVersion, out: out, cluster: c, rendered: rendered, meta: meta,
+			k: k, kube: in.KubeVersion, same: same, severe: severe, out: out, cluster: c, rendered: rendered, meta: meta,
 			byKind: map[k8sschema.GroupKind]func() *definition{}, groups: map[string][]string{},
 			unchecked: map[k8sschema.GroupVersionKind]*seen{},
 		}
@@ -78,6 +89,23 @@ func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
 		}
 	}
 	return nil
+}
+
+// unknown notes that the schemas are not those of the clusters' version.
+func unknown(in *check.Input, k *schemas.Kubernetes, out *check.Reporter) {
+	if len(in.Render.Clusters) == 0 {
+		return
+	}
+	version := fmt.Sprintf("%d.%d", in.KubeVersion.Major(), in.KubeVersion.Minor())
+	u := report.Unchecked{
+		Subject: "objects of Kubernetes " + version,
+		Reason:  fmt.Sprintf("the API of Kubernetes %s is not known; objects were compared with %s", version, k.Minor),
+		Next:    fmt.Sprintf("look up what differs between the two; known are %s", strings.Join(schemas.Versions(), ", ")),
+	}
+	for _, c := range in.Render.Clusters {
+		u.Clusters = append(u.Clusters, c.Name)
+	}
+	out.Unchecked(u)
 }
 
 func (j *job) run(ctx context.Context) error {
@@ -168,8 +196,13 @@ func (j *job) builtin(ctx context.Context, o *render.Object) error {
 	gvk := o.GroupVersionKind()
 	kind, ok := j.k.Kind(gvk.Group, gvk.Version, gvk.Kind)
 	if !ok {
-		if !j.removed(gvk) {
+		switch {
+		case j.removed(gvk):
+		case j.same:
 			j.unknownKind(o)
+		default:
+			j.note(o, fmt.Sprintf("Kubernetes %s, which objects were compared with, does not have it", j.k.Minor),
+				fmt.Sprintf("see whether Kubernetes %d.%d has it", j.kube.Major(), j.kube.Minor()))
 		}
 		return nil
 	}
@@ -183,7 +216,7 @@ func (j *job) builtin(ctx context.Context, o *render.Object) error {
 	}
 	p := &w.problems
 	p.metadata(o.Object, nameRule(gvk.Group, gvk.Kind, j.kube), o.Origin.HelmRelease != "")
-	p.scope(o.Object, kind.Namespaced, o.Origin.HelmRelease != "")
+	p.scope(o, kind.Namespaced)
 	if !w.broken {
 		p.workload(o)
 		p.template(o)
@@ -196,7 +229,7 @@ func (j *job) builtin(ctx context.Context, o *render.Object) error {
 		}
 		*p = append(*p, j.rendered.get(ctx, data, "CRD "+o.GetName()).wrong()...)
 	}
-	j.report(o, *p, "")
+	j.report(o, *p, j.severe)
 	return nil
 }
 
@@ -327,7 +360,7 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 		j.report(o, *p, "")
 		return nil
 	}
-	p.scope(o.Object, d.scope != apiextv1.ClusterScoped, o.Origin.HelmRelease != "")
+	p.scope(o, d.scope != apiextv1.ClusterScoped)
 	j.report(o, *p, "")
 
 	if severity == "" && len(d.wrong()) > 0 {
@@ -336,7 +369,11 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 	}
 	v := d.versions[gvk.Version]
 	if v == nil || !v.served {
-		j.notServed(o, d)
+		// Who gave up the version is known to gate deprecations, which says it better;
+		// of the catalogue's CRD it is not known whether the cluster runs it.
+		if severity == "" || !deprecations.GivenUp(gvk) {
+			j.notServed(o, d, severity)
+		}
 		return nil
 	}
 	c, err := v.compile()
@@ -364,7 +401,7 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 }
 
 // notServed reports a version that the CRD does not have, or does not serve.
-func (j *job) notServed(o *render.Object, d *definition) {
+func (j *job) notServed(o *render.Object, d *definition, severity report.Severity) {
 	version := o.GroupVersionKind().Version
 	var served []string
 	for _, name := range d.order {
@@ -380,7 +417,9 @@ func (j *job) notServed(o *render.Object, d *definition) {
 	if len(served) == 0 {
 		message = fmt.Sprintf("%s: %s %s, nor any other", o.GetAPIVersion(), d.from, what)
 	}
-	j.out.Object(ruleServed, j.cluster, o, []any{"apiVersion"}, "%s", message)
+	f := check.Finding(ruleServed, j.cluster, o, []any{"apiVersion"}, "%s", message)
+	f.Severity = severity
+	j.out.Add(f)
 }
 
 // noSchema notes a kind that there is no schema for, or reports one that is

@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	_ "time/tzdata" // a machine may have no time zones
 
+	"github.com/robfig/cron/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -112,6 +115,8 @@ func (p *problems) workload(o *render.Object) {
 			if len(c.Name) > 52 { // the controller appends 11 characters
 				p.add(ruleName, []any{"metadata", "name"}, c.Name, "Invalid value: %q: must be no more than 52 characters", c.Name)
 			}
+			p.schedule(join(spec, "schedule"), c.Spec.Schedule)
+			p.timeZone(join(spec, "timeZone"), c.Spec.TimeZone)
 			p.notNegative(join(spec, "successfulJobsHistoryLimit"), c.Spec.SuccessfulJobsHistoryLimit)
 			p.notNegative(join(spec, "failedJobsHistoryLimit"), c.Spec.FailedJobsHistoryLimit)
 			p.job(join(spec, "jobTemplate", "spec"), c.Spec.JobTemplate.Spec)
@@ -155,6 +160,34 @@ func (p *problems) job(at []any, spec batchv1.JobSpec) {
 	p.notNegative(join(at, "ttlSecondsAfterFinished"), spec.TTLSecondsAfterFinished)
 	if r := spec.Template.Spec.RestartPolicy; r == "" || r == corev1.RestartPolicyAlways {
 		p.required(join(at, "template", "spec", "restartPolicy"), `valid values: "OnFailure", "Never"`)
+	}
+}
+
+// schedule holds the schedule of a CronJob against its syntax.
+func (p *problems) schedule(at []any, schedule string) {
+	switch {
+	case schedule == "": // required; reported
+	case strings.Contains(schedule, "TZ"):
+		p.invalid(at, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+	default:
+		if _, err := cron.ParseStandard(schedule); err != nil {
+			p.invalid(at, schedule, "%v", err)
+		}
+	}
+}
+
+// timeZone holds a time zone against the IANA's, which are part of the program.
+func (p *problems) timeZone(at []any, zone *string) {
+	switch {
+	case zone == nil:
+	case *zone == "":
+		p.invalid(at, *zone, "must be nil or non-empty string")
+	case strings.EqualFold(*zone, "Local"):
+		p.invalid(at, *zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones")
+	default:
+		if _, err := time.LoadLocation(*zone); err != nil {
+			p.invalid(at, *zone, "unknown time zone %s", shorten(*zone))
+		}
 	}
 }
 
