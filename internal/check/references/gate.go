@@ -11,6 +11,7 @@
 package references
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -77,7 +78,10 @@ func (x *checker) object(o *render.Object) {
 	switch gk := o.GroupKind(); gk {
 	case service:
 		x.service(o)
-	case kind("networking.k8s.io", "NetworkPolicy"), kind("policy", "PodDisruptionBudget"):
+	case kind("networking.k8s.io", "NetworkPolicy"):
+		x.selects(o)
+		x.policyRules(o)
+	case kind("policy", "PodDisruptionBudget"):
 		x.selects(o)
 	case kind("monitoring.coreos.com", "ServiceMonitor"), kind("monitoring.coreos.com", "PodMonitor"):
 		x.monitor(o)
@@ -108,6 +112,8 @@ type reference struct {
 	severity report.Severity // if not the rule's
 	fix      string          // if not the rule's
 	chosen   bool            // the owner wrote it, though a chart made the object
+	placed   bool            // the owner wrote the namespace too
+	typed    string          // the field that says the group of what is named, if there is one
 }
 
 // target is what a reference names.
@@ -141,8 +147,39 @@ func (x *checker) need(r reference) (objects []*render.Object, known bool) {
 	if x.aside(r) {
 		return nil, false
 	}
-	x.report(ruleOf(r.to.GroupKind), r, "%s: %s names %s, which nothing in the repository makes%s", r.from.Key(), r.what, r.to, x.instead(r.to))
+	if other := x.otherType(r); other != nil {
+		x.report(ruleOf(r.to.GroupKind), r, "%s: %s names %s of group %s, but there is %s of %s; correct %s and kind",
+			r.from.Key(), r.what, r.to, cmp.Or(r.to.Group, `""`), other.Key(), other.GetAPIVersion(), r.typed)
+		return nil, false
+	}
+	x.report(ruleOf(r.to.GroupKind), r, "%s: %s names %s, which nothing in the repository makes%s", r.from.Key(), r.what, r.to, x.instead(r.to, r.placed))
 	return nil, false
+}
+
+// otherType returns the object that r names but for its group, or, if it is about
+// a workload, for its kind.
+func (x *checker) otherType(r reference) *render.Object {
+	if r.typed == "" {
+		return nil
+	}
+	workloads := []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
+	var found []*render.Object
+	for gk, spaces := range x.objects {
+		if gk.Kind == r.to.Kind || gk.Group == "apps" && slices.Contains(workloads, gk.Kind) && slices.Contains(workloads, r.to.Kind) {
+			found = append(found, spaces[r.to.namespace][r.to.name]...)
+		}
+	}
+	return slices.MinFunc(append(found, nil), func(a, b *render.Object) int {
+		switch {
+		case a == nil && b == nil:
+			return 0
+		case a == nil:
+			return 1
+		case b == nil:
+			return -1
+		}
+		return cmp.Or(cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetAPIVersion(), b.GetAPIVersion()))
+	})
 }
 
 // aside tells whether what r names seems to be made by a script or template that

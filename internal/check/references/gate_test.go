@@ -135,6 +135,24 @@ volumes: [{name: ini, configMap: {name: settings, items: [{key: loglevel, path: 
 `) + beside, []string{
 			"cluster/objects.yaml:16 references/missing-key Deployment app/web: subPath of volume ini of container web is web.ini, but of ConfigMap app/settings the volume has only level",
 		}},
+		{"ports of probes", workload(`
+containers:
+  - name: web
+    image: x
+    ports: [{name: http, containerPort: 8080}]
+    livenessProbe: {httpGet: {port: http}}
+    readinessProbe: {httpGet: {port: htpp}}
+    startupProbe: {tcpSocket: {port: "8080"}}
+    lifecycle: {preStop: {httpGet: {port: admin}}}
+  - name: sidecar
+    image: x
+    livenessProbe: {tcpSocket: {port: http}}
+    readinessProbe: {grpc: {port: 9000}}
+`), []string{
+			"cluster/objects.yaml:18 references/port-missing Deployment app/web: readinessProbe.httpGet.port of container web names port htpp, but the container has port http (8080)",
+			"cluster/objects.yaml:20 references/port-missing Deployment app/web: lifecycle.preStop.httpGet.port of container web names port admin, but the container has port http (8080)",
+			"cluster/objects.yaml:23 references/port-missing Deployment app/web: livenessProbe.tcpSocket.port of container sidecar names port http, but the container has no ports",
+		}},
 		{"Secret of another namespace", workload(`
 imagePullSecrets: [{name: registry}]
 containers: [{name: web, image: x, envFrom: [{secretRef: {name: registry}}]}]
@@ -559,6 +577,187 @@ spec: {namespaceSelector: {matchNames: [kube-system]}, selector: {matchLabels: {
 			"cluster/objects.yaml:21 references/port-missing ServiceMonitor default/a: spec.endpoints.port names port metrics, but Service default/web has port http (80)",
 			"cluster/objects.yaml:26 references/selector-matches-nothing PodMonitor default/b: no pods in namespace default have app=db, so nothing is scraped",
 		}},
+		{"subject without namespace", objects(edge, `apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: a, namespace: edge}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: ServiceAccount, name: default}, {kind: ServiceAccount, name: deployer}]
+`, `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: b}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: edge}, {kind: ServiceAccount, name: nobody}]
+`, `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deployer, namespace: default}
+`), []string{
+			"cluster/objects.yaml:15 references/missing-serviceaccount ClusterRoleBinding b: subjects names ServiceAccount edge/deployer, which nothing in the repository makes; namespace default has one of this name; correct the namespace",
+			"cluster/objects.yaml:9 references/missing-serviceaccount RoleBinding edge/a: subjects names ServiceAccount edge/deployer, which nothing in the repository makes; namespace default has one of this name, but only its own namespace is looked in",
+		}},
+		{"the wrong group or kind of what is scaled", objects(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: default}
+`, `apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: a, namespace: default}
+spec: {maxReplicas: 2, scaleTargetRef: {apiVersion: v1, kind: Deployment, name: web}}
+`, `apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: b, namespace: default}
+spec: {maxReplicas: 2, scaleTargetRef: {apiVersion: apps/v1, kind: StatefulSet, name: web}}
+`, `apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: c, namespace: default}
+spec: {maxReplicas: 2, scaleTargetRef: {apiVersion: extensions/v1beta1, kind: Deployment, name: wbe}}
+`), []string{
+			`cluster/objects.yaml:13 references/missing-target HorizontalPodAutoscaler default/b: spec.scaleTargetRef.name names StatefulSet default/web of group apps, but there is Deployment default/web of apps/v1; correct apiVersion and kind`,
+			`cluster/objects.yaml:18 references/missing-target HorizontalPodAutoscaler default/c: spec.scaleTargetRef.name names Deployment default/wbe, which nothing in the repository makes`,
+			`cluster/objects.yaml:8 references/missing-target HorizontalPodAutoscaler default/a: spec.scaleTargetRef.name names Deployment default/web of group "", but there is Deployment default/web of apps/v1; correct apiVersion and kind`,
+		}},
+		{"a Gateway of another namespace", objects(web, edge, `apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: eg}
+spec: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
+`, `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public, namespace: edge}
+spec: {gatewayClassName: eg}
+`, `apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata: {name: a, namespace: default}
+spec: {selector: {matchLabels: {app: wbe}}, endpoints: [{port: http}]}
+`), []string{
+			"cluster/objects.yaml:35 references/selector-matches-nothing ServiceMonitor default/a: no Services in namespace default have app=wbe, so nothing is scraped",
+		}},
+		{"pods that come and go", objects(`apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: acme, namespace: default}
+spec: {podSelector: {matchLabels: {acme.cert-manager.io/http01-solver: "true"}}}
+`, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: jobs, namespace: default}
+spec: {podSelector: {matchExpressions: [{key: job-name, operator: Exists}, {key: batch.kubernetes.io/controller-uid, operator: Exists}]}}
+`, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: job, namespace: default}
+spec: {podSelector: {matchLabels: {batch.kubernetes.io/job-name: backup-29000000}}}
+`, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: no-jobs, namespace: default}
+spec: {podSelector: {matchExpressions: [{key: job-name, operator: DoesNotExist}]}}
+`, `apiVersion: batch/v1
+kind: CronJob
+metadata: {name: backup, namespace: default}
+spec: {schedule: "@daily", jobTemplate: {spec: {template: {spec: {containers: [{name: backup, image: x}]}}}}}
+`, edge, `apiVersion: batch/v1
+kind: Job
+metadata: {name: setup, namespace: edge}
+spec: {template: {spec: {containers: [{name: setup, image: x}]}}}
+`, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: setup, namespace: edge}
+spec: {podSelector: {matchLabels: {job-name: setup}}}
+`, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: job-misspelt, namespace: edge}
+spec: {podSelector: {matchLabels: {job-name: stup}}}
+`), []string{
+			"cluster/objects.yaml:19 references/selector-matches-nothing NetworkPolicy default/no-jobs: no workload in namespace default makes pods with !job-name, so it does nothing",
+			"cluster/objects.yaml:43 references/selector-matches-nothing NetworkPolicy edge/job-misspelt: no workload in namespace edge makes pods with job-name=stup, so it does nothing; the closest, Job edge/setup, has job-name=setup",
+		}},
+		{"pods of custom resources", objects(`apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: r, namespace: default}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: x}]}}}
+`, `apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+`, `apiVersion: v1
+kind: Service
+metadata: {name: misspelt, namespace: default}
+spec: {selector: {app: wbe}, ports: [{port: 80}]}
+`, `apiVersion: k8s.mariadb.com/v1alpha1
+kind: MariaDB
+metadata: {name: m, namespace: default}
+spec: {podMetadata: {labels: {app: sql}}}
+`, `apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: sql, namespace: default}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: sql}}}
+`, `apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata: {name: web, namespace: default}
+spec: {selector: {matchLabels: {app: web}}, podMetricsEndpoints: [{port: http}]}
+`), []string{
+			"cluster/objects.yaml:14 references/service-without-pods Service default/misspelt: no workload in namespace default makes pods with app=wbe",
+		}},
+		{"pods of the Prometheus operator", objects(`apiVersion: monitoring.coreos.com/v1
+kind: Prometheus
+metadata: {name: k8s, namespace: default}
+spec: {podMetadata: {labels: {app.kubernetes.io/component: prometheus}}}
+`, `apiVersion: monitoring.coreos.com/v1
+kind: Alertmanager
+metadata: {name: main, namespace: default}
+`, `apiVersion: k8s.bitwarden.com/v1
+kind: BitwardenSecret
+metadata: {name: b, namespace: default}
+spec: {secretName: b}
+`, `apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: prometheus, namespace: default}
+spec:
+  maxUnavailable: 1
+  selector: {matchLabels: {app.kubernetes.io/name: prometheus, app.kubernetes.io/instance: k8s, app.kubernetes.io/component: prometheus}}
+`, `apiVersion: v1
+kind: Service
+metadata: {name: alertmanager, namespace: default}
+spec: {selector: {alertmanager: main, app.kubernetes.io/name: alertmanager}, ports: [{port: 80}]}
+`, `apiVersion: v1
+kind: Service
+metadata: {name: other, namespace: default}
+spec: {selector: {app.kubernetes.io/name: prometheus, app.kubernetes.io/instance: other}, ports: [{port: 80}]}
+`), []string{
+			"cluster/objects.yaml:30 references/service-without-pods Service default/other: no workload in namespace default makes pods with app.kubernetes.io/instance=other,app.kubernetes.io/name=prometheus",
+		}},
+		{"rules of a NetworkPolicy", objects(web, edge, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: a, namespace: default}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+    - from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: edge}}}]
+      ports: [{port: http}, {port: 9000}]
+    - from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: egde}}}]
+      ports: [{port: htpp}]
+    - ports: [{port: http, protocol: UDP}]
+  egress:
+    - to: [{namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [ai, edge]}]}}]
+    - to: [{namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [ai, ml]}]}}]
+    - to: [{namespaceSelector: {matchLabels: {team: a}}}, {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]
+      ports: [{port: dns}]
+`), []string{
+			"cluster/objects.yaml:30 references/selector-matches-nothing NetworkPolicy default/a: spec.ingress.from.namespaceSelector names namespace egde, which nothing in the repository makes, so it allows nothing; did you mean Namespace edge?",
+			"cluster/objects.yaml:31 references/port-missing NetworkPolicy default/a: spec.ingress.ports.port names TCP port htpp of its pods, but Pod default/web has port http (8080)",
+			"cluster/objects.yaml:32 references/port-missing NetworkPolicy default/a: spec.ingress.ports.port names UDP port http of its pods, but Pod default/web has port http (8080)",
+			"cluster/objects.yaml:35 references/selector-matches-nothing NetworkPolicy default/a: spec.egress.to.namespaceSelector names namespace ai, ml, which nothing in the repository makes, so it allows nothing",
+		}},
+		{"CloudNativePG", objects(`apiVersion: postgresql.cnpg.io/v1
+kind: Cluster
+metadata: {name: db, namespace: default}
+spec: {bootstrap: {initdb: {secret: {name: owner}}}, superuserSecret: {name: db-superuser}}
+`, `apiVersion: postgresql.cnpg.io/v1
+kind: Pooler
+metadata: {name: db-pooler, namespace: default}
+spec: {cluster: {name: db}}
+`, `apiVersion: postgresql.cnpg.io/v1
+kind: ScheduledBackup
+metadata: {name: daily, namespace: default}
+spec: {cluster: {name: bd}}
+`), []string{
+			"cluster/objects.yaml:14 references/missing-target ScheduledBackup default/daily: spec.cluster.name names Cluster default/bd, which nothing in the repository makes; did you mean Cluster default/db?",
+			"cluster/objects.yaml:4 references/missing-secret Cluster default/db: spec.bootstrap.initdb.secret.name names Secret default/owner, which nothing in the repository makes",
+		}},
 		{"RBAC", `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: a}
@@ -679,7 +878,6 @@ resources: []
 			"cluster/objects.yaml:37 references/missing-secret OCIRepository flux-system/web: spec.secretRef.name names Secret flux-system/registry, which nothing in the repository makes",
 			"cluster/objects.yaml:37 references/missing-secret OCIRepository flux-system/web: spec.verify.secretRef.name names Secret flux-system/cosign, which nothing in the repository makes",
 			"cluster/objects.yaml:42 references/missing-target ImagePolicy flux-system/web: spec.imageRepositoryRef.name names ImageRepository flux-system/web, which nothing in the repository makes",
-			"cluster/objects.yaml:9 references/missing-dependency Kustomization flux-system/apps: spec.dependsOn.name names Kustomization flux-system/infra, which nothing in the repository makes",
 		}},
 		{"Flux locked to namespaces", `apiVersion: fluxcd.controlplane.io/v1
 kind: FluxInstance
@@ -944,6 +1142,87 @@ kind: Database
 metadata: {name: db, namespace: app}
 `, []string{
 			"Database app/db becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: Secret app/db-secret, ServiceAccount app/db-user",
+		}},
+		{"custom resources that name the Secret they make", workload(`
+containers:
+  - name: web
+    image: x
+    envFrom:
+      - {secretRef: {name: vault-items}}
+      - {secretRef: {name: doppler-items}}
+      - {secretRef: {name: azure-items}}
+      - {secretRef: {name: sops-items}}
+      - {secretRef: {name: bucket-items}}
+`) + `
+---
+apiVersion: k8s.bitwarden.com/v1
+kind: BitwardenSecret
+metadata: {name: a, namespace: app}
+spec: {secretName: vault-items}
+---
+apiVersion: secrets.doppler.com/v1alpha1
+kind: DopplerSecret
+metadata: {name: b, namespace: default}
+spec: {managedSecret: {name: doppler-items, namespace: app}}
+---
+apiVersion: spv.no/v2beta1
+kind: AzureKeyVaultSecret
+metadata: {name: c, namespace: app}
+spec: {output: {secret: {name: azure-items}}}
+---
+apiVersion: isindir.github.com/v1alpha3
+kind: SopsSecret
+metadata: {name: d, namespace: app}
+spec: {secretTemplates: [{name: sops-items}]}
+---
+apiVersion: s3.aws.upbound.io/v1beta1
+kind: Bucket
+metadata: {name: e}
+spec: {writeConnectionSecretToRef: {name: bucket-items, namespace: app}}
+`, []string{
+			"BitwardenSecret app/a becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: Secret app/vault-items",
+			"DopplerSecret default/b becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: Secret app/doppler-items",
+			"AzureKeyVaultSecret app/c becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: Secret app/azure-items",
+			"SopsSecret app/d becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: Secret app/sops-items",
+			"Bucket e becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: Secret app/bucket-items",
+		}},
+		{"a Rollout whose pods get more labels", `apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: r, namespace: default}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: x}]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {selector: {app: web, role-of-rollout: stable}, ports: [{port: 80}]}
+`, []string{
+			"Rollout default/r becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: pods of Service default/web",
+		}},
+		{"the proxies of a Gateway of another namespace", `apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: eg}
+spec: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: edge}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public, namespace: edge}
+spec: {gatewayClassName: eg}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata: {name: proxies, namespace: default}
+spec: {selector: {matchLabels: {app.kubernetes.io/name: envoy}}, podMetricsEndpoints: [{port: metrics}]}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata: {name: owned, namespace: default}
+spec: {selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: public}}, podMetricsEndpoints: [{port: metrics}]}
+`, []string{
+			"Gateway edge/public becomes other objects in the cluster, which are not known here, and may make what nothing else in the repository does: pods of PodMonitor default/owned, pods of PodMonitor default/proxies",
 		}},
 		{"a ResourceSet of other kinds", strings.Replace(needy, "serviceAccountName: db-user, ", "", 1) + space + `---
 apiVersion: fluxcd.controlplane.io/v1

@@ -191,7 +191,7 @@ func (x *index) learn(o *render.Object) {
 	}
 	i := &item{object: o, labels: stringMap(p.Metadata, "labels"), closed: true}
 	if o.Is("batch", "Job") {
-		for _, k := range []string{"job-name", "batch.kubernetes.io/job-name"} {
+		for _, k := range jobLabels {
 			if i.labels == nil {
 				i.labels = labels.Set{}
 			}
@@ -307,8 +307,9 @@ func nearestWord(word string, known []string) string {
 	}))
 }
 
-// instead says what could have been meant, as the end of a sentence.
-func (x *index) instead(t target) string {
+// instead says what could have been meant, as the end of a sentence. placed: the
+// reference says the namespace.
+func (x *index) instead(t target, placed bool) string {
 	spaces := map[string]bool{}
 	for ns, names := range x.objects[t.GroupKind] {
 		if len(names[t.name]) > 0 && ns != "" {
@@ -321,6 +322,9 @@ func (x *index) instead(t target) string {
 		}
 	}
 	if ns := sortedKeys(spaces); len(ns) > 0 {
+		if placed {
+			return "; namespace " + list(ns, 3) + " has one of this name; correct the namespace"
+		}
 		return "; namespace " + list(ns, 3) + " has one of this name, but only its own namespace is looked in"
 	}
 	names := x.names(t.GroupKind, t.namespace)

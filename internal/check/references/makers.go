@@ -20,9 +20,12 @@ import (
 // one of them.
 type maker struct {
 	subject, reason, next string
-	name                  string // of a custom resource
+	namespace, name       string // of a custom resource
 	gk                    schema.GroupKind
-	kinds                 []string // what a ResourceSet makes; nil: anything
+	pods                  []labels.Set    // labels of the pods that a custom resource says it makes
+	words                 map[string]bool // texts in the spec of a custom resource of which nothing is known
+	class                 string          // of a Gateway
+	kinds                 []string        // what a ResourceSet makes; nil: anything
 	at                    report.Location
 }
 
@@ -35,12 +38,14 @@ type makers struct {
 	release   []*maker            // all releases, for what has no namespace
 	spaces    map[string]bool     // namespaces that HelmReleases create
 	resources map[string][]*maker // by namespace: custom resources; "" for cluster-scoped ones
+	named     map[string][]*maker // custom resources by the texts in their spec
 	gateways  []*maker
 }
 
 // fill looks for the makers of a cluster.
 func (m *makers) fill(c *render.Cluster) {
 	m.anything, m.releases, m.spaces, m.resources = map[string][]*maker{}, map[string][]*maker{}, map[string]bool{}, map[string][]*maker{}
+	m.named = map[string][]*maker{}
 	for _, k := range c.Kustomizations {
 		if k.Built || k.Spec != nil && k.Spec.Spec.KubeConfig != nil { // applies nothing unknown here
 			continue
@@ -75,7 +80,7 @@ func (m *makers) fill(c *render.Cluster) {
 	}
 	for _, o := range c.Objects {
 		one := &maker{
-			subject: o.Key().String(), name: o.GetName(), gk: o.GroupKind(), at: o.Origin.Location,
+			subject: o.Key().String(), namespace: o.GetNamespace(), name: o.GetName(), gk: o.GroupKind(), at: o.Origin.Location,
 			reason: "becomes other objects in the cluster, which are not known here",
 		}
 		switch gk := o.GroupKind(); {
@@ -91,12 +96,141 @@ func (m *makers) fill(c *render.Cluster) {
 			m.releases[ns] = append(m.releases[ns], one)
 			m.release = append(m.release, one)
 		case gk == gateway:
+			one.class = text(o.Object, "spec", "gatewayClassName")
 			m.gateways = append(m.gateways, one)
 			m.resources[o.GetNamespace()] = append(m.resources[o.GetNamespace()], one)
 		case o.CustomResource() && !passive(gk):
 			m.resources[o.GetNamespace()] = append(m.resources[o.GetNamespace()], one)
+			one.pods = podLabels(o)
+			if _, known := active[gk.Group]; known {
+				continue
+			}
+			one.words = map[string]bool{}
+			collect(o.Object["spec"], one.words)
+			for w := range one.words {
+				m.named[w] = append(m.named[w], one)
+			}
 		}
 	}
+}
+
+// collect adds all texts in a value that could be names. What a pod in it names
+// is left out: that is needed, not made.
+func collect(v any, out map[string]bool) {
+	switch v := v.(type) {
+	case string:
+		if v != "" && len(v) <= 253 {
+			out[v] = true
+		}
+	case []any:
+		for _, item := range v {
+			collect(item, out)
+		}
+	case map[string]any:
+		if _, pod := v["containers"].([]any); pod {
+			return
+		}
+		for _, item := range v {
+			collect(item, out)
+		}
+	}
+}
+
+// operated are the kinds of the Prometheus operator that become pods, each with
+// the label app.kubernetes.io/name of those
+// (https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.EmbeddedObjectMetadata).
+var operated = map[string]string{
+	"Alertmanager": "alertmanager", "Prometheus": "prometheus", "PrometheusAgent": "prometheus-agent", "ThanosRuler": "thanos-ruler",
+}
+
+// podLabels returns the labels of the pods that a custom resource makes, as far as
+// it says: those of its pod templates, and of the fields that by custom hold them.
+func podLabels(o *render.Object) []labels.Set {
+	var out []labels.Set
+	add := func(set labels.Set) {
+		if len(set) > 0 {
+			out = append(out, set)
+		}
+	}
+	if app := operated[o.GetKind()]; app != "" && o.GroupKind().Group == "monitoring.coreos.com" {
+		set := stringMap(o.Object, "spec", "podMetadata", "labels")
+		for k, v := range map[string]string{
+			"app.kubernetes.io/name": app, "app.kubernetes.io/instance": o.GetName(), "app.kubernetes.io/managed-by": "prometheus-operator",
+			"operator.prometheus.io/name": o.GetName(), app: o.GetName(),
+		} {
+			set[k] = v
+		}
+		return append(out, set)
+	}
+	var look func(field string, v any)
+	look = func(field string, v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, item := range v {
+				look(field, item)
+			}
+		case map[string]any:
+			switch field {
+			case "podLabels":
+				add(stringMap(v))
+			case "podMetadata", "inheritMetadata", "inheritedMetadata":
+				add(stringMap(v, "labels"))
+			case "template", "podTemplate", "pod":
+				add(stringMap(v, "metadata", "labels"))
+			default:
+				if at(v, "spec", "containers") != nil {
+					add(stringMap(v, "metadata", "labels"))
+				}
+			}
+			for k, item := range v {
+				look(k, item)
+			}
+		}
+	}
+	look("spec", o.Object["spec"])
+	return out
+}
+
+// picked tells whether a selector picks the pods that a custom resource says it
+// makes: surely, or perhaps, when it also asks for labels that are not written
+// there. Operators add labels of their own.
+func (m *maker) picked(reqs labels.Requirements) (surely, perhaps bool) {
+	for _, set := range m.pods {
+		met, open, not := 0, 0, false
+		for _, r := range reqs {
+			switch {
+			case liveLabels[r.Key()] && !set.Has(r.Key()):
+			case !set.Has(r.Key()) && !r.Matches(set):
+				open++
+			case !r.Matches(set):
+				not = true
+			case set.Has(r.Key()):
+				met++
+			}
+		}
+		if met > 0 && !not {
+			surely, perhaps = surely || open == 0, true
+		}
+	}
+	return surely, perhaps
+}
+
+// templated returns the custom resource of the namespace that perhaps makes pods
+// that meet the requirements; nil, true when one surely does.
+func (x *checker) templated(ns string, reqs labels.Requirements) (*maker, bool) {
+	var found *maker
+	for _, list := range [][]*maker{x.makers.resources[ns], x.makers.resources[""]} {
+		for _, m := range list {
+			surely, perhaps := m.picked(reqs)
+			if surely {
+				return nil, true
+			}
+			if perhaps && found == nil {
+				found = m
+			}
+		}
+	}
+	return found, found != nil
 }
 
 // madeBy returns the kinds that a ResourceSet makes, or nil when among them are
@@ -226,6 +360,13 @@ func (x *checker) maker(r reference) (*maker, bool) {
 	if t.Group != "" && t.Group != "apps" && t.Group != "batch" {
 		return nil, false
 	}
+	if t.GroupKind == secret || t.GroupKind == configMap {
+		for _, m := range others(x.makers.named[t.name]) {
+			if m.namespace == "" || m.namespace == t.namespace || m.words[t.namespace] {
+				return m, true
+			}
+		}
+	}
 	for _, m := range append(slices.Clone(x.makers.resources[t.namespace]), x.makers.resources[""]...) {
 		if exact[m.gk.Group] && (m.gk.Group != "volsync.backube" || t.GroupKind != claim) {
 			continue
@@ -277,6 +418,14 @@ func within(name, part string) bool {
 // namespace; nil, true when it is known what does. For a monitor any custom
 // resource that makes objects is enough.
 func (x *checker) podMaker(ns string, reqs labels.Requirements, monitor bool) (*maker, bool) {
+	if slices.ContainsFunc(reqs, func(r labels.Requirement) bool { return strings.HasPrefix(r.Key(), "acme.cert-manager.io/") }) {
+		return nil, true // cert-manager's solvers, which come and go
+	}
+	if !monitor {
+		if m, ok := x.templated(ns, reqs); ok {
+			return m, true
+		}
+	}
 	resources := append(slices.Clone(x.makers.resources[ns]), x.makers.resources[""]...)
 	for _, m := range resources {
 		for _, r := range reqs {
@@ -304,10 +453,26 @@ func (x *checker) podMaker(ns string, reqs labels.Requirements, monitor bool) (*
 	if len(resources) > 0 {
 		return resources[0], true
 	}
-	if len(x.makers.gateways) > 0 { // proxies often run in their controller's namespace
-		return x.makers.gateways[0], true
+	for _, m := range x.makers.gateways { // proxies often run in their controller's namespace
+		if x.ofGateway(reqs, m) {
+			return m, true
+		}
 	}
 	return nil, false
+}
+
+// ofGateway tells whether requirements speak of the proxies of a Gateway: with
+// its name, or a label of Gateways, its class or its controller.
+func (x *checker) ofGateway(reqs labels.Requirements, m *maker) bool {
+	controller := ""
+	for _, class := range x.get(target{gatewayClass, "", m.class}) {
+		controller, _, _ = strings.Cut(text(class.Object, "spec", "controllerName"), "/")
+	}
+	return slices.ContainsFunc(reqs, func(r labels.Requirement) bool {
+		return strings.Contains(r.Key(), "gateway") || slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool {
+			return strings.Contains(v, "gateway") || v == m.name || v == m.class || len(v) > 3 && strings.Contains(controller, v)
+		})
+	})
 }
 
 // about tells whether a requirement speaks of a custom resource: of its name, or
@@ -317,8 +482,28 @@ func about(r labels.Requirement, m *maker) bool {
 	if ok && (m.gk.Group == domain || strings.HasSuffix(m.gk.Group, "."+domain) || strings.HasSuffix(domain, "."+m.gk.Group)) {
 		return true
 	}
-	product, _, _ := strings.Cut(m.gk.Group, ".")
-	return slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool { return v == product || !exact[m.gk.Group] && within(v, m.name) })
+	of := product(m.gk.Group)
+	return slices.ContainsFunc(r.ValuesUnsorted(), func(v string) bool { return v != "" && v == of || !exact[m.gk.Group] && within(v, m.name) })
+}
+
+// generic are the parts of groups that name no product.
+var generic = map[string]bool{
+	"api": true, "app": true, "apps": true, "batch": true, "cache": true, "cloud": true, "cluster": true, "config": true, "core": true,
+	"data": true, "database": true, "databases": true, "db": true, "infra": true, "io": true, "k8s": true, "kubernetes": true,
+	"monitoring": true, "networking": true, "operator": true, "operators": true, "platform": true, "secrets": true, "security": true,
+	"stable": true, "storage": true, "web": true, "x-k8s": true,
+}
+
+// product returns the part of a group that names what its kinds are for:
+// "bitwarden" of k8s.bitwarden.com; "" if there is none.
+func product(group string) string {
+	parts := strings.Split(group, ".")
+	for _, p := range parts[:len(parts)-1] {
+		if !generic[p] {
+			return p
+		}
+	}
+	return ""
 }
 
 // runtimeNames are the Secrets and ConfigMaps that programs in the render make:

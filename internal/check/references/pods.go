@@ -2,6 +2,7 @@ package references
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -155,6 +156,7 @@ func (w *podReferences) container(c render.Container, volumes map[string]volume)
 			w.key(r, objects, text(m, "key"))
 		}
 	}
+	w.handlers(c)
 	for i, m := range mappingsAt(c.Spec["volumeMounts"]) {
 		v, ok := volumes[text(m, "name")]
 		sub, _, _ := strings.Cut(strings.TrimPrefix(text(m, "subPath"), "./"), "/")
@@ -168,6 +170,38 @@ func (w *podReferences) container(c render.Container, volumes map[string]volume)
 			continue
 		}
 		w.key(r, v.objects, sub)
+	}
+}
+
+// handled are the places of a container from which the kubelet calls one of its
+// ports.
+var handled = [][]any{{"livenessProbe"}, {"readinessProbe"}, {"startupProbe"}, {"lifecycle", "postStart"}, {"lifecycle", "preStop"}}
+
+// handlers looks for the ports that the probes and lifecycle handlers of a
+// container name. The kubelet looks among those of the same container only
+// (https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#use-a-named-port).
+func (w *podReferences) handlers(c render.Container) {
+	var have []port
+	for _, p := range mappings(c.Spec, "ports") {
+		n, _ := integer(p["containerPort"])
+		have = append(have, port{name: text(p, "name"), protocol: protocol(p), number: n})
+	}
+	for _, place := range handled {
+		for _, action := range []string{"httpGet", "tcpSocket"} {
+			path := join(place, action, "port")
+			name := text(c.Spec, strings.Split(dotted(path), ".")...)
+			if _, err := strconv.Atoi(name); err == nil || name == "" || slices.ContainsFunc(have, func(p port) bool { return p.name == name }) {
+				continue
+			}
+			r := reference{
+				from: w.o, at: join(c.Path, path...), what: dotted(path) + " of container " + c.Name, chosen: true,
+				to: target{kind("", "Pod"), w.space, name},
+			}
+			if w.unresolved(r) {
+				continue
+			}
+			w.report("references/port-missing", r, "%s: %s names port %s, but the container has %s", w.o.Key(), r.what, name, ports(have))
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package references
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ func (x *checker) ingress(o *render.Object) {
 			if name = strings.TrimSpace(name); !strings.HasSuffix(name, "@kubernetescrd") {
 				continue
 			}
-			r := reference{from: o, at: []any{"metadata", "annotations", a.name}, what: a.name, to: target{GroupKind: a.to, name: name}}
+			r := reference{from: o, at: []any{"metadata", "annotations", a.name}, what: a.name, to: target{GroupKind: a.to, name: name}, placed: true}
 			if r.to.namespace, r.to.name = x.provider(r.to, ns); r.to.name != "" {
 				x.need(r)
 			}
@@ -93,7 +94,7 @@ func (x *checker) forwardAuth(o *render.Object) {
 	}
 	r := reference{
 		from: o, at: []any{"spec", "forwardAuth", "address"}, what: "spec.forwardAuth.address",
-		to: target{service, parts[1], parts[0]},
+		to: target{service, parts[1], parts[0]}, placed: true,
 	}
 	services, known := x.need(r)
 	if !known {
@@ -193,11 +194,11 @@ func (x *checker) route(o *render.Object) {
 		if g, ok := p["group"].(string); ok {
 			to.Group = g
 		}
-		ns := text(p, "namespace")
-		if ns == "" {
-			ns = own
+		ns := cmp.Or(text(p, "namespace"), own)
+		r := reference{
+			from: o, at: []any{"spec", "parentRefs", i, "name"}, what: "spec.parentRefs.name", to: target{to, ns, text(p, "name")},
+			placed: text(p, "namespace") != "",
 		}
-		r := reference{from: o, at: []any{"spec", "parentRefs", i, "name"}, what: "spec.parentRefs.name", to: target{to, ns, text(p, "name")}}
 		gateways, known := x.need(r)
 		if !known || to != gateway {
 			continue
@@ -263,6 +264,10 @@ func (x *checker) admits(listener map[string]any, ns, own string) bool {
 func (x *checker) subjects(o *render.Object) {
 	for i, s := range mappingsAt(o.Object["subjects"]) {
 		ns := text(s, "namespace")
+		placed := ns != ""
+		if ns == "" && o.GroupKind().Kind == "RoleBinding" { // then it is that of the binding
+			ns = x.space(o.GroupKind(), o.GetNamespace())
+		}
 		if text(s, "kind") != "ServiceAccount" || ns == "" {
 			continue
 		}
@@ -271,7 +276,7 @@ func (x *checker) subjects(o *render.Object) {
 		}
 		x.need(reference{
 			from: o, at: []any{"subjects", i, "name"}, what: "subjects", severity: report.Warning,
-			to: target{serviceAccount, ns, text(s, "name")},
+			to: target{serviceAccount, ns, text(s, "name")}, placed: placed,
 		})
 	}
 }
@@ -294,7 +299,7 @@ func (x *checker) policyParams(o *render.Object) {
 	if err != nil || gk.Kind == "" || ns == "" && !x.cluster(gk) && len(x.objects[gk][""]) == 0 {
 		return // the namespace is that of each request
 	}
-	x.need(reference{from: o, at: []any{"spec", "paramRef", "name"}, what: "spec.paramRef.name", to: target{gk, ns, name}})
+	x.need(reference{from: o, at: []any{"spec", "paramRef", "name"}, what: "spec.paramRef.name", to: target{gk, ns, name}, placed: true})
 }
 
 // constraint looks for the template that makes the kind of a constraint, whose

@@ -73,14 +73,16 @@ spec:
       match: Host(` + "`web.example`" + `)
       services: [{name: web, port: http}]
 `
-	sopsKustomization = `apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
+	alert = `apiVersion: notification.toolkit.fluxcd.io/v1beta3
+kind: Provider
+metadata: {name: discord, namespace: flux-system}
+spec: {type: discord, address: https://discord.example/hook}
+---
+apiVersion: notification.toolkit.fluxcd.io/v1beta3
+kind: Alert
 metadata: {name: apps, namespace: flux-system}
 spec:
-  interval: 1h
-  path: ./apps
-  prune: true
-  sourceRef: {kind: GitRepository, name: flux-system}
+  providerRef: {name: discord}
 `
 )
 
@@ -351,11 +353,11 @@ spec: {interval: 1h, url: https://charts.example}
 	},
 	{
 		ID: "references/missing-dependency", Title: "a Kustomization or HelmRelease does not exist", Severity: report.Error,
-		Why:  "Flux waits for what it depends on before it does anything; for what does not exist it waits for ever.",
-		Fix:  "Correct the name and the namespace, which is that of the object itself unless it is given, or remove the entry.",
-		Link: "https://fluxcd.io/flux/components/kustomize/kustomizations/#dependencies",
-		Bad:  sopsKustomization + "  dependsOn: [{name: infrastructure}]\n",
-		Good: sopsKustomization + "  dependsOn: [{name: flux-system}]\n",
+		Why:  "A health check of what does not exist fails after the timeout, and an Alert for it never says anything. (Gate render reports dependsOn.)",
+		Fix:  "Correct the name and the namespace, which for an Alert is its own unless it is given, or remove the entry.",
+		Link: "https://fluxcd.io/flux/components/notification/alerts/#event-sources",
+		Bad:  alert + "  eventSources: [{kind: HelmRelease, name: web}]\n",
+		Good: alert + "  eventSources: [{kind: HelmRelease, name: \"*\"}]\n",
 	},
 	{
 		ID: "references/missing-issuer", Title: "a cert-manager issuer does not exist", Severity: report.Error,

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/render"
@@ -22,6 +23,7 @@ import (
 // second are set by the program in the pod: who leads, who is unsealed.
 var (
 	podNameLabel = "statefulset.kubernetes.io/pod-name"
+	jobLabels    = []string{"job-name", "batch.kubernetes.io/job-name"}
 	liveLabels   = map[string]bool{
 		"apps.kubernetes.io/pod-index": true, "pod-template-hash": true, "controller-revision-hash": true, "controller-uid": true,
 		"batch.kubernetes.io/controller-uid": true, "batch.kubernetes.io/job-completion-index": true,
@@ -34,18 +36,30 @@ var (
 // podsOf returns the pods of a namespace that a selector picks. Labels that only
 // running pods have count as met.
 func (x *checker) podsOf(ns string, reqs labels.Requirements) []*item {
-	var static labels.Requirements
+	var static, ofJob labels.Requirements
 	instance := ""
 	for _, r := range reqs {
 		v, one := equality(r)
 		switch {
 		case r.Key() == podNameLabel && one:
 			instance = v
+		case slices.Contains(jobLabels, r.Key()):
+			ofJob = append(ofJob, r)
 		case !liveLabels[r.Key()] || len(x.pod.value[ns][r.Key()+"="+v]) > 0:
 			static = append(static, r)
 		}
 	}
 	found := x.pod.find(ns, static)
+	if len(ofJob) > 0 { // the Jobs of a CronJob have names of their own
+		found = slices.DeleteFunc(slices.Clone(found), func(i *item) bool {
+			return slices.ContainsFunc(ofJob, func(r labels.Requirement) bool {
+				if i.object.Is("batch", "CronJob") {
+					return r.Operator() == selection.DoesNotExist
+				}
+				return !r.Matches(i.labels)
+			})
+		})
+	}
 	if instance == "" {
 		return found
 	}
@@ -205,6 +219,9 @@ func (x *checker) nearestPods(ns string, reqs labels.Requirements) string {
 			}
 		}
 	}
+	if len(differs) == 0 { // but for labels that only running pods have
+		return ""
+	}
 	return fmt.Sprintf("; the closest, %s, has %s", best.object.Key(), strings.Join(differs, ", "))
 }
 
@@ -309,6 +326,11 @@ func (x *checker) monitor(o *render.Object) {
 	var unknown *maker
 	for _, ns := range spaces {
 		mk, ok := x.podMaker(ns, reqs, true)
+		if what == "pods" && len(found) == 0 {
+			if m, templated := x.templated(ns, reqs); templated {
+				mk, ok = m, true
+			}
+		}
 		if ok && mk == nil {
 			return
 		}
@@ -430,7 +452,7 @@ func (x *checker) missingNamespaces() {
 		if g.more > 0 {
 			more = fmt.Sprintf(" and for %d more", g.more)
 		}
-		f := check.Finding("references/missing-namespace", x.c, r.from, r.at, "%s: nothing in the repository makes %s for it%s%s", r.from.Key(), t, more, x.instead(t))
+		f := check.Finding("references/missing-namespace", x.c, r.from, r.at, "%s: nothing in the repository makes %s for it%s%s", r.from.Key(), t, more, x.instead(t, false))
 		x.out.Add(f)
 	}
 }

@@ -180,6 +180,14 @@ var table = map[schema.GroupKind][]field{
 		{path: "spec.selector.secret", to: secret},
 	},
 
+	// CloudNativePG, https://cloudnative-pg.io/documentation/current/cloudnative-pg.v1/
+	kind("postgresql.cnpg.io", "Cluster"): {
+		{path: "spec.bootstrap.initdb.secret", to: secret},
+		{path: "spec.superuserSecret", to: secret},
+	},
+	kind("postgresql.cnpg.io", "Pooler"):          {{path: "spec.cluster", to: kind("postgresql.cnpg.io", "Cluster")}},
+	kind("postgresql.cnpg.io", "ScheduledBackup"): {{path: "spec.cluster", to: kind("postgresql.cnpg.io", "Cluster")}},
+
 	// VolSync, https://volsync.readthedocs.io/en/stable/usage/
 	kind("volsync.backube", "ReplicationSource"): {
 		{path: "spec.sourcePVC", to: claim},
@@ -217,7 +225,7 @@ var table = map[schema.GroupKind][]field{
 	// Flux, https://fluxcd.io/flux/components/
 	kind(kustomizeGroup, "Kustomization"): {
 		{path: "spec.sourceRef", to: source, group: "-", apart: byFlux, render: true},
-		{path: "spec.dependsOn.*", to: kind(kustomizeGroup, "Kustomization"), apart: always},
+		{path: "spec.dependsOn.*", to: kind(kustomizeGroup, "Kustomization"), apart: always, render: true},
 		{path: "spec.healthChecks.*", group: "apiVersion", apart: always, soft: true},
 		{path: "spec.decryption.secretRef", to: secret},
 		{path: "spec.serviceAccountName", to: serviceAccount},
@@ -227,7 +235,7 @@ var table = map[schema.GroupKind][]field{
 	kind(helmGroup, "HelmRelease"): {
 		{path: "spec.chart.spec.sourceRef", to: source, group: "-", apart: byFlux, render: true},
 		{path: "spec.chartRef", to: kind(sourceGroup, "OCIRepository"), group: "-", apart: byFlux, render: true},
-		{path: "spec.dependsOn.*", to: kind(helmGroup, "HelmRelease"), apart: always},
+		{path: "spec.dependsOn.*", to: kind(helmGroup, "HelmRelease"), apart: always, render: true},
 		{path: "spec.serviceAccountName", to: serviceAccount},
 		{path: "spec.kubeConfig.secretRef", to: secret},
 		{path: "spec.kubeConfig.configMapRef", to: configMap},
@@ -321,9 +329,13 @@ func (x *checker) field(o *render.Object, f field) {
 				r.what = dotted(r.at)
 			}
 			if f.group != "" {
+				if f.group != "-" {
+					r.typed = f.group
+				}
 				r.to.GroupKind = named(v, f, o.GroupKind().Group)
 			}
 			if other := text(v, "namespace"); other != "" && f.apart != never {
+				r.placed = true
 				if ns == "" {
 					ns = other
 				}
