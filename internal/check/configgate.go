@@ -3,8 +3,10 @@ package check
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/render"
@@ -75,10 +77,10 @@ metadata:
 		},
 		{
 			ID:       ruleUnused,
-			Title:    "an allowance that fits no finding",
+			Title:    "an entry or annotation that allows findings and fits none",
 			Severity: report.Warning,
-			Why:      "What it was written for is fixed, or it names the wrong file or object. An entry that stays hides the next finding that happens to fit.",
-			Fix:      "Delete the entry, or correct its rule, file, object and message.",
+			Why:      "What it was written for is fixed, or it names the wrong file or object, or an annotation stands on a pod template instead of on the object. What stays hides the next finding that happens to fit.",
+			Fix:      "Delete it; or correct an entry's rule, file, object and message, or move the annotation to the metadata of the object that the finding names.",
 			Link:     aboutSuppressions,
 			Bad:      allowing("images/no-digest", "2027-01-31", "busybox:1.37.0@sha256:98ad9d1a2be345201bb0709b0d38655eb1b370145c7d94ca1fe9c421f76e245a"),
 			Good:     allowing("images/no-digest", "2027-01-31", "busybox:1.37.0"),
@@ -90,8 +92,8 @@ metadata:
 			Why:      "Nobody can tell later whether an exception without a reason is still right. The annotation has no effect.",
 			Fix:      "Write the reason as the annotation's value.",
 			Link:     aboutAnnotations,
-			Bad:      annotating(ruleNothing, `""`),
-			Good:     annotating(ruleNothing, `"the namespace of an example"`),
+			Bad:      annotating("images/no-digest", `""`),
+			Good:     annotating("images/no-digest", `"the image is built on the cluster"`),
 		},
 		{
 			ID:       ruleUnknown,
@@ -100,8 +102,8 @@ metadata:
 			Why:      "The name is misspelt, or the rule is one of another version. The annotation has no effect.",
 			Fix:      "Name the rule as `allow.lumacore.dev/GATE.RULE`; `lumacore explain` lists them.",
 			Link:     aboutAnnotations,
-			Bad:      annotating("config/nothing-chekced", `"the namespace of an example"`),
-			Good:     annotating(ruleNothing, `"the namespace of an example"`),
+			Bad:      annotating("images/no-digets", `"the image is built on the cluster"`),
+			Good:     annotating("images/no-digest", `"the image is built on the cluster"`),
 		},
 	},
 	Check: checkConfig,
@@ -141,11 +143,16 @@ spec:
 // annotating is an example with an annotation.
 func annotating(rule, reason string) string {
 	return `apiVersion: v1
-kind: Namespace
+kind: Pod
 metadata:
-  name: app
+  name: tool
+  namespace: app
   annotations:
     ` + Annotation(rule) + `: ` + reason + `
+spec:
+  containers:
+    - name: tool
+      image: busybox:1.37.0
 `
 }
 
@@ -161,6 +168,13 @@ func checkConfig(_ context.Context, in *Input, out *Reporter) error {
 				Message: "no object was rendered of cluster " + c.Name + " (folder " + c.Path + "): nothing was checked there",
 			})
 		}
+		if len(c.Objects) > 0 && unbuilt(c) {
+			out.Add(report.Finding{
+				Rule: ruleNothing, Clusters: []string{c.Name},
+				Message: "nothing but Flux Kustomizations and sources was rendered of cluster " + c.Name + " (folder " + c.Path + "), for what they apply does not build: nothing else was checked there",
+				Fix:     "Mend what does not build: `lumacore check --gate render` names it.",
+			})
+		}
 		for _, o := range c.Objects {
 			checkAnnotations(rules, c, o, out)
 		}
@@ -168,15 +182,23 @@ func checkConfig(_ context.Context, in *Input, out *Reporter) error {
 	return nil
 }
 
-func checkAnnotations(rules []string, c *render.Cluster, o *render.Object, out *Reporter) {
-	annotations := o.GetAnnotations()
-	for name := range annotations { // Run sorts what is found
-		short, ok := strings.CutPrefix(name, annotationPrefix)
-		if !ok {
-			continue
+// unbuilt tells whether a cluster has nothing but what tells Flux what to apply,
+// because that does not build.
+func unbuilt(c *render.Cluster) bool {
+	for _, o := range c.Objects {
+		if group := o.GroupVersionKind().Group; group != kustomizev1.GroupVersion.Group && group != sourcev1.GroupVersion.Group {
+			return false
 		}
-		at := []any{"metadata", "annotations", name}
-		rule := strings.Replace(short, ".", "/", 1)
+	}
+	// Without a path it applies another repository, which is not looked at here.
+	return len(c.Problems) > 0 && slices.ContainsFunc(c.Kustomizations, func(k *render.Kustomization) bool {
+		return !k.Built && !k.Suspended && k.Path != ""
+	})
+}
+
+func checkAnnotations(rules []string, c *render.Cluster, o *render.Object, out *Reporter) {
+	each(o, append([][]any{{}}, templates...), func(name string, at []any, reason string) {
+		rule, _ := annotatedRule(name)
 		switch {
 		case !slices.Contains(rules, rule):
 			hint := "lumacore explain lists them all"
@@ -184,10 +206,10 @@ func checkAnnotations(rules []string, c *render.Cluster, o *render.Object, out *
 				hint = "did you mean " + Annotation(near) + "?"
 			}
 			out.Object(ruleUnknown, c, o, at, "the annotation %s names no rule; %s", name, hint)
-		case strings.TrimSpace(annotations[name]) == "":
+		case reason == "" && at[0] == "metadata":
 			out.Object(ruleNoReason, c, o, at, "the annotation %s has no reason, and so no effect", name)
 		}
-	}
+	})
 }
 
 // checkAllowances reports entries that have expired or fit nothing, of rules that

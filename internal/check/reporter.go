@@ -41,7 +41,6 @@ func Finding(rule string, c *render.Cluster, o *render.Object, at []any, format 
 		Object: o.Key().String(), Clusters: []string{c.Name},
 		Kustomization: o.Origin.Kustomization, HelmRelease: o.Origin.HelmRelease,
 		Template: o.Origin.Template, Environment: o.Origin.Environment,
-		Suppressed: annotated(rule, o),
 	}
 }
 

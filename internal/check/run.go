@@ -78,13 +78,15 @@ func Run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, er
 	if err != nil {
 		return nil, err
 	}
+	a := newAnnotations(in)
 	for _, r := range reporters {
-		rep.Findings = append(rep.Findings, p.apply(r.findings)...)
+		rep.Findings = append(rep.Findings, p.apply(r.findings, a)...)
 		rep.NotChecked = append(rep.NotChecked, r.unchecked...)
 	}
 	allowances := newReporter(ConfigGate)
 	checkAllowances(p, ran, allowances)
-	rep.Findings = append(rep.Findings, p.apply(allowances.findings)...)
+	a.check(in, ran, allowances)
+	rep.Findings = append(rep.Findings, p.apply(allowances.findings, a)...)
 
 	rep.Clusters, rep.Placeholders = []report.ClusterSeen{}, []report.Placeholder{}
 	for _, c := range in.Render.Clusters {
@@ -150,12 +152,13 @@ func runOne(ctx context.Context, gate *Gate, in *Input, out *Reporter) (err erro
 
 // apply gives findings their severity, leaves out those of rules that are off, and
 // marks those that are allowed.
-func (p *policy) apply(findings []report.Finding) []report.Finding {
+func (p *policy) apply(findings []report.Finding, a *annotations) []report.Finding {
 	var out []report.Finding
 	for _, f := range findings {
 		if f.Severity = p.severity(f.Rule, f.Severity); f.Severity == config.Off {
 			continue
 		}
+		a.suppress(&f)
 		p.suppress(&f)
 		out = append(out, f)
 	}

@@ -9,28 +9,8 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"lumacore.dev/lumacore/internal/config"
-	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 )
-
-// annotationPrefix begins the annotations by which an object allows findings about
-// itself.
-const annotationPrefix = "allow.lumacore.dev/"
-
-// Annotation is the name of the annotation by which an object allows findings of a
-// rule about itself. Its value is the reason; without one it has no effect.
-func Annotation(rule string) string {
-	return annotationPrefix + strings.Replace(rule, "/", ".", 1)
-}
-
-// annotated returns the suppression that an object's annotation asks for, or nil.
-func annotated(rule string, o *render.Object) *report.Suppression {
-	reason := strings.TrimSpace(o.GetAnnotations()[Annotation(rule)])
-	if reason == "" {
-		return nil
-	}
-	return &report.Suppression{By: "annotation", Reason: reason}
-}
 
 // policy is what lumacore.yaml says about rules.
 type policy struct {

@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +85,8 @@ EXIT STATUS
 			if err != nil {
 				return err
 			}
-			rep.Findings = slices.DeleteFunc(rep.Findings, func(f report.Finding) bool { return !f.Severity.AtLeast(least) })
+			rep.Prefix = prefix(cmd.Context(), repo.tree.Root)
+			rep.Show(least)
 			if err := out.Write(s, rep); err != nil {
 				return err
 			}
@@ -103,16 +108,43 @@ EXIT STATUS
 	return cmd
 }
 
+// prefix returns the path of a folder from the root of its Git work tree, with a
+// slash at its end; "" for the root itself, and where there is no work tree or no
+// Git.
+func prefix(ctx context.Context, dir string) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	// As in gitops.Open: in a container of CI the repository may be another user's,
+	// and in a hook Git's variables point elsewhere.
+	cmd := exec.CommandContext(ctx, "git", "-C", dir, "-c", "safe.directory=*", "rev-parse", "--show-prefix")
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "GIT_") && !strings.HasPrefix(kv, "GIT_EXEC_PATH=") && !strings.HasPrefix(kv, "GIT_CONFIG_")
+	})
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
 // failed is the error of n findings that fail the check; it leads to the rule of the
-// first that is shown.
+// first that is shown, of the gate config only if there is no other.
 func failed(repo *repository, rep *report.CheckReport, n int) error {
-	next := "lumacore explain RULE"
+	rule := ""
 	for _, f := range rep.Findings {
-		if f.Suppressed == nil && f.Severity.AtLeast(rep.FailOn) {
-			next = "lumacore explain " + f.Rule
+		if f.Suppressed != nil || !f.Severity.AtLeast(rep.FailOn) {
+			continue
+		}
+		// That little was checked mostly has a cause, which is another finding.
+		itself := f.Gate() == check.ConfigGate.Name
+		if rule == "" || !itself {
+			rule = f.Rule
+		}
+		if !itself {
 			break
 		}
 	}
+	next := "lumacore explain " + cmp.Or(rule, "RULE")
 	if dir := repo.whole(); dir != "" {
 		next = "paths begin at the root of the repository; did you mean lumacore check " + dir + "?"
 	}
