@@ -140,10 +140,50 @@ func (w *walker) keys(n *yamlv3.Node) {
 				}
 			}
 		}
+		if w.object {
+			w.key(k)
+		}
 		if first > 0 {
 			w.add("yaml/duplicate-key", k.Line, w.doc, "%s: the key %q is here a second time; the first is in line %d", w.orRoot(), k.Value, first)
 		}
 	}
+}
+
+// key looks at a plain key of an object. kustomize keeps the type of keys, save
+// at the root, and then cannot write the object as JSON.
+func (w *walker) key(k *yamlv3.Node) {
+	if k.Kind != yamlv3.ScalarNode {
+		return
+	}
+	switch tag := k.ShortTag(); tag {
+	case "!!int", "!!float", "!!bool", "!!null", "!!timestamp":
+		if len(w.at) > 0 {
+			w.add("yaml/key-not-text", k.Line, w.doc, "%s: the key %s is %s, and Flux cannot build what has keys that are no text: quote the key", w.orRoot(), keyText(k), notText[tag])
+		}
+		return
+	}
+	// Text that is none to others is a boolean of YAML 1.1.
+	if k.Style != 0 || len(k.Value) > len("off") || !ambiguous.MatchString(k.Value) {
+		return
+	}
+	if r := readings(k.Value); r.flux != r.kubectl {
+		w.add("yaml/ambiguous-value", k.Line, w.doc, "%s: the key %s without quotes is %s to Flux and YAML 1.2, but %q to kubectl and Helm: quote the key", w.orRoot(), k.Value, r.flux, r.kubectl)
+	}
+}
+
+// notText says what keys are by their tag.
+var notText = map[string]string{
+	"!!int": "a number", "!!float": "a number", "!!bool": "a boolean", "!!null": "null", "!!timestamp": "a time",
+}
+
+func keyText(k *yamlv3.Node) string {
+	switch {
+	case k.Value == "":
+		return "(nothing)"
+	case len(k.Value) > 64:
+		return k.Value[:64] + "…"
+	}
+	return k.Value
 }
 
 func (w *walker) orRoot() string {

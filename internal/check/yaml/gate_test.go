@@ -127,6 +127,14 @@ func TestKustomizeRefuses(t *testing.T) {
 		"a key twice":          configMap + "data:\n  a: x\n  a: y\n",
 		"a merge key twice":    configMap + "data:\n  <<: {a: b}\n  <<: {c: d}\n",
 		"1 and \"1\" as keys":  configMap + "data:\n  1: a\n  \"1\": b\n",
+		"a number as key":      configMap + "data:\n  0123: a\n",
+		"a fraction as key":    configMap + "data:\n  1.5: a\n",
+		"a boolean as key":     configMap + "data:\n  true: a\n",
+		"null as key":          configMap + "data:\n  ~: a\n",
+		"nothing as key":       configMap + "data:\n  : a\n",
+		"a date as key":        configMap + "data:\n  2026-01-31: a\n",
+		"a number in a list":   configMap + "spec:\n  - a: b\n    8080: c\n",
+		"a number in labels":   configMap + "  labels:\n    1: a\n",
 		"a mapping as key":     configMap + "data:\n  a: {{ .Values.a }}\n",
 		"an object twice":      configMap + "---\n" + configMap,
 		"indented with a tab":  configMap + "data:\n\ta: b\n",
@@ -155,6 +163,41 @@ func TestKustomizeRefuses(t *testing.T) {
 	}
 }
 
+// TestKeys: what the gate says of keys is what parsers make of them.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ key, flux, kubectl string }{
+		{"on", "on", "true"},
+		{"No", "No", "false"},
+		{"y", "y", "true"},
+		{"N", "N", "false"},
+		{"off", "off", "false"},
+		{"a", "a", "a"},
+		{"none", "none", "none"},
+		{"'on'", "on", "on"},
+		{"!!str on", "on", "on"},
+		{`"8080"`, "8080", "8080"},
+		{"1.2.3", "1.2.3", "1.2.3"},
+	} {
+		t.Run(tt.key, func(t *testing.T) {
+			t.Parallel()
+			if got, want := built(t, "{"+tt.key+": x}"), fmt.Sprintf(`{%q:"x"}`, tt.flux); got != want {
+				t.Errorf("kustomize makes %s of it", got)
+			}
+			if b, err := sigsyaml.YAMLToJSON([]byte(tt.key + ": x")); err != nil || string(b) != fmt.Sprintf(`{%q:"x"}`, tt.kubectl) {
+				t.Errorf("kubectl makes %s of it, %v", b, err)
+			}
+			var want []string
+			if tt.flux != tt.kubectl {
+				want = []string{fmt.Sprintf(`cluster/objects.yaml:7 yaml/ambiguous-value data: the key %s without quotes is %[1]q to Flux and YAML 1.2, but %q to kubectl and Helm: quote the key`, tt.flux, tt.kubectl)}
+			}
+			if diff := cmp.Diff(want, checktest.Lines(checktest.Run(t, Gate, configMap+"data:\n  "+tt.key+": x\n"))); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	const in = "cluster/objects.yaml"
@@ -162,7 +205,7 @@ func TestFindings(t *testing.T) {
 		repository string
 		want       []string
 	}{
-		"all well": {configMap + "data:\n  a: \"yes\"\n  b: 'no'\n  c: |\n    on\n    \t0123\n  d: >-\n    off\n  e: !!str yes\n  yes: no way\n", nil},
+		"all well": {configMap + "data:\n  a: \"yes\"\n  b: 'no'\n  c: |\n    on\n    \t0123\n  d: >-\n    off\n  e: !!str yes\n  \"yes\": no way\n  '0': none\n  !!str 1: b\n  <<: {x: b}\n", nil},
 
 		"a colon too many": {configMap + "data:\n  a: b: c\n", []string{
 			in + `:7 yaml/syntax the file cannot be read: mapping values are not allowed in this context: there is a second ": " in the value, or the line is indented as if it belonged to a value`,
@@ -227,6 +270,15 @@ func TestFindings(t *testing.T) {
 			in + `:8 yaml/ambiguous-value data.b[2]: 1_000 without quotes is 1000 to Flux and kubectl, but "1_000" to YAML 1.2`,
 			in + `:9 yaml/ambiguous-value data.c: 2026-01-31 without quotes is "2026-01-31T00:00:00Z" to Flux, but "2026-01-31" to kubectl`,
 		}},
+		"keys that are no text": {configMap + "data:\n  0123: z\nspec:\n  - {true: a, ~: b}\n", []string{
+			in + ":7 yaml/key-not-text data: the key 0123 is a number, and Flux cannot build what has keys that are no text: quote the key",
+			in + ":9 yaml/key-not-text spec[0]: the key true is a boolean, and Flux cannot build what has keys that are no text: quote the key",
+			in + ":9 yaml/key-not-text spec[0]: the key ~ is null, and Flux cannot build what has keys that are no text: quote the key",
+		}},
+		"keys of a kustomization": {"-- cluster/kustomization.yaml --\nresources: [a.yaml]\ncommonAnnotations: {1: a}\n-- cluster/a.yaml --\n" + configMap, []string{
+			"cluster/kustomization.yaml:2 yaml/key-not-text commonAnnotations: the key 1 is a number, and Flux cannot build what has keys that are no text: quote the key",
+		}},
+		"keys of what is no object": {"-- cluster/a.yaml --\n" + configMap + "-- workflow.yaml --\non: push\njobs: {1: {y: a}}\n", nil},
 		"values of a Secret stay in it": {strings.Replace(configMap, "ConfigMap", "Secret", 1) + "stringData:\n  pin: 0123\n", []string{
 			in + ":7 yaml/ambiguous-value stringData.pin: the value has no quotes, and is not the same to all YAML parsers",
 		}},
@@ -348,6 +400,32 @@ func TestOrphans(t *testing.T) {
 			"cluster/a.yaml":      "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: a\n  namespace: default\nspec:\n  interval: 1h\n  chart:\n    spec:\n      chart: ./charts/x/\n      sourceRef:\n        kind: GitRepository\n        name: flux-system\n        namespace: flux-system\n",
 			"charts/x/Chart.yaml": "apiVersion: v2\nname: x\nversion: 1.0.0\n", "charts/x/templates/x.yaml": "{{",
 		}, nil},
+		"a folder that a script applies": {map[string]string{
+			"cluster/a.yaml": object("a"), "bootstrap/b.yaml": object("b"), "bootstrap/c/c.yaml": object("c"), "old/d.yaml": object("d"), "old/e.yaml": object("e"),
+			"scripts/up.sh": "kubectl apply --server-side -k \"${ROOT}/bootstrap\"\n# old things are in another repository\n",
+		}, []string{
+			"bootstrap/b.yaml:1 yaml/orphan no cluster reads the folder bootstrap, so none of its 2 manifests is applied; scripts/up.sh names it, so it may be applied by hand",
+			"old/d.yaml:1 yaml/orphan no cluster reads the folder old, so none of its 2 manifests is applied",
+		}},
+		"a folder that says so itself": {map[string]string{
+			"cluster/a.yaml": object("a"), "bootstrap/b.yaml": object("b"), "bootstrap/c.yaml": object("c"), "bootstrap/README.md": "Run `kubectl apply -k .` here.\n",
+			"old/d.yaml": object("d"), "old/e.yaml": object("e"), "README.md": "See https://example.org/old/d.yaml\n",
+		}, []string{
+			"bootstrap/b.yaml:1 yaml/orphan no cluster reads the folder bootstrap, so none of its 2 manifests is applied; bootstrap/README.md names it, so it may be applied by hand",
+			"old/d.yaml:1 yaml/orphan no cluster reads the folder old, so none of its 2 manifests is applied",
+		}},
+		"files that are named": {map[string]string{
+			"cluster/flux.yaml": flux, "apps/kustomization.yaml": "resources: [a.yaml]\n", "apps/a.yaml": object("a"),
+			"apps/b.yaml": object("b"), "apps/c.yaml": object("c"), "apps/d.yaml": object("d"), "apps/e.yaml": object("e"), "one/f.yaml": object("f"),
+			"apps/README.md": "Apply `b.yaml` first.\n", "Makefile": "up:\n\tkubectl apply -f apps/c.yaml -f other/e.yaml\n\tkubectl apply -k one\n",
+			"Taskfile.yaml": "tasks:\n  up: kubectl apply -f {{.DIR}}/apps/d.yaml\n", "docs/a.md": "apps/e.yaml is old.\n",
+		}, []string{
+			"apps/b.yaml:1 yaml/orphan no cluster reads this file, so nothing of it is applied; apps/README.md names it, so it may be applied by hand",
+			"apps/c.yaml:1 yaml/orphan no cluster reads this file, so nothing of it is applied; Makefile names it, so it may be applied by hand",
+			"apps/d.yaml:1 yaml/orphan no cluster reads this file, so nothing of it is applied; Taskfile.yaml names it, so it may be applied by hand",
+			"apps/e.yaml:1 yaml/orphan no cluster reads this file, so nothing of it is applied",
+			"one/f.yaml:1 yaml/orphan no cluster reads this file, so nothing of it is applied; Makefile names it, so it may be applied by hand",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -355,8 +433,18 @@ func TestOrphans(t *testing.T) {
 			for name, text := range tt.files {
 				fmt.Fprintf(&b, "-- %s --\n%s", name, text)
 			}
-			if diff := cmp.Diff(tt.want, checktest.Lines(checktest.Run(t, Gate, b.String()))); diff != "" {
+			rep := checktest.Run(t, Gate, b.String())
+			if diff := cmp.Diff(tt.want, checktest.Lines(rep)); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+			for _, f := range rep.Findings {
+				want := report.Warning
+				if strings.Contains(f.Message, "by hand") {
+					want = report.Info
+				}
+				if f.Severity != want {
+					t.Errorf("%s: severity %s, want %s", f.Location, f.Severity, want)
+				}
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/gitops"
@@ -90,6 +91,20 @@ func (r *repository) orphans(out *check.Reporter) {
 		}
 	}
 	reported := map[string]bool{}
+	named := sync.OnceValue(r.byHand)
+	// add reports what is not read. What somebody may apply by hand is no mistake.
+	add := func(f report.Finding, names ...string) {
+		f.Rule = "yaml/orphan"
+		for _, name := range names {
+			if by := named().of(name); by != "" {
+				f.Severity = report.Info
+				f.Message += fmt.Sprintf("; %s names it, so it may be applied by hand", by)
+				f.Fix = "If it is applied by hand, exclude it in .sourceignore; if not, list it in the kustomization that should apply it, or delete it."
+				break
+			}
+		}
+		out.Add(f)
+	}
 	for _, name := range orphans {
 		// The outermost folder of which nothing is read speaks for its files.
 		top := ""
@@ -101,17 +116,28 @@ func (r *repository) orphans(out *check.Reporter) {
 		first := r.objects[name][0]
 		switch {
 		case top == "":
-			f := report.Finding{Rule: "yaml/orphan", Location: first.Location(), Object: object(first)}
-			f.Message = "no cluster reads this file, so nothing of it is applied"
-			out.Add(f)
+			names := []string{name}
+			if n := folders[path.Dir(name)]; n.all == n.orphans && n.all > 0 {
+				names = append(names, path.Dir(name))
+			}
+			add(report.Finding{
+				Location: first.Location(), Object: object(first),
+				Message: "no cluster reads this file, so nothing of it is applied",
+			}, names...)
 		case !reported[top]:
 			reported[top] = true
-			out.File("yaml/orphan", first.Location(), "no cluster reads the folder %s, so none of its %d manifests is applied", top, folders[top].all)
+			add(report.Finding{
+				Location: first.Location(),
+				Message:  fmt.Sprintf("no cluster reads the folder %s, so none of its %d manifests is applied", top, folders[top].all),
+			}, top)
 		}
 	}
 	for chart, read := range charts {
 		if !read && !r.used(chart) && !tests(path.Join(chart, "Chart.yaml")) {
-			out.File("yaml/orphan", report.Location{File: path.Join(chart, "Chart.yaml")}, "no HelmRelease uses the chart %s, so nothing of it is applied", chart)
+			add(report.Finding{
+				Location: report.Location{File: path.Join(chart, "Chart.yaml")},
+				Message:  fmt.Sprintf("no HelmRelease uses the chart %s, so nothing of it is applied", chart),
+			}, chart)
 		}
 	}
 }

@@ -41,14 +41,24 @@ var rules = []report.Rule{
 		Good: configMap + "data:\n  motd: welcome\n",
 	},
 	{
-		ID: "yaml/ambiguous-value", Title: "a value without quotes that YAML parsers read differently", Severity: report.Warning,
+		ID: "yaml/ambiguous-value", Title: "a value or key without quotes that YAML parsers read differently", Severity: report.Warning,
 		Why: "Flux reads YAML with another parser than kubectl and Helm. \"enabled: no\" in the values of a HelmRelease arrives as the text \"no\", which a template takes for true; " +
 			"a date becomes a time (2026-01-31 is applied as \"2026-01-31T00:00:00Z\"); and 0123 is 83 to those who still read octal numbers and 123 to the others. " +
+			"The key \"on\" is \"true\" to kubectl and Helm. " +
 			"File modes (mode, defaultMode) are not reported: they are octal by custom.",
 		Fix:  "Write true or false for a boolean, a number without leading zeros and underscores for a number, and quotes around a text.",
 		Link: "https://yaml.org/spec/1.2.2/ext/changes/",
 		Bad:  release("no"),
 		Good: release("false"),
+	},
+	{
+		ID: "yaml/key-not-text", Title: "a key that is a number, a boolean, a date or nothing", Severity: report.Error,
+		Why: "Keys of Kubernetes' objects are text. kubectl makes text of other keys without a word; Flux's kustomize does not, and applies nothing of the whole folder: " +
+			"\"json: unsupported type: map[interface {}]interface {}\", without a file or a line.",
+		Fix:  "Put the key in quotes.",
+		Link: "https://yaml.org/spec/1.2.2/#1032-tag-resolution",
+		Bad:  configMap + "data:\n  8080: web\n",
+		Good: configMap + "data:\n  \"8080\": web\n",
 	},
 	{
 		ID: "yaml/duplicate-object", Title: "a file that has an object twice", Severity: report.Error,
@@ -61,7 +71,8 @@ var rules = []report.Rule{
 	{
 		ID: "yaml/orphan", Title: "Kubernetes objects that no cluster reads", Severity: report.Warning,
 		Why: "It looks like part of the cluster and is not: a kustomization does not list it, or nothing refers to its folder. Either something that is believed to run does not, or it is waste that every reader has to understand. " +
-			"A folder of which nothing is read is reported once. Folders with the name of tests, samples or examples, and those with a suite of policy tests, are not reported; neither are charts that a HelmRelease uses.",
+			"A folder of which nothing is read is reported once. Folders with the name of tests, samples or examples, and those with a suite of policy tests, are not reported; neither are charts that a HelmRelease uses. " +
+			"It is for your information only when a script, a Makefile, a Taskfile, a justfile, a helmfile or a README names the file or folder: then it may be applied by hand.",
 		Fix:  "List it in the kustomization that should apply it, delete it, or exclude it in .sourceignore.",
 		Link: "https://fluxcd.io/flux/components/kustomize/kustomizations/#generating-a-kustomizationyaml-file",
 		Bad:  orphans("app.yaml"),
