@@ -1,12 +1,16 @@
 package gitops
 
 import (
+	"errors"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/api/types"
+	k8syaml "sigs.k8s.io/yaml"
 
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -78,9 +82,11 @@ func (t *Tree) readFolder(dir string) *Folder {
 		f.Err = err
 		return f
 	}
-	for _, d := range docs {
-		f.read(d)
+	data, err := t.ReadFile(f.File)
+	if err == nil {
+		err = f.read(data, docs)
 	}
+	f.Err = err
 	return f
 }
 
@@ -110,92 +116,148 @@ func (t *Tree) Manifests(dir string) []string {
 	return out
 }
 
-// read takes the references of a kustomization file.
-func (f *Folder) read(d *Document) {
-	add := func(field, value string, n *yaml.Node) {
-		r := Ref{Field: field, Value: value, Location: report.Location{File: d.File, Line: n.Line}}
+// read takes the references of a kustomization file. They come from the file as
+// kustomize decodes it (keys in any case, aliases resolved), so that none is
+// missed; the YAML nodes only tell the lines.
+func (f *Folder) read(data []byte, docs []*Document) error {
+	var k types.Kustomization
+	if err := k8syaml.Unmarshal(data, &k); err != nil {
+		return nil // the build says so, in kustomize's words
+	}
+	lines := map[string]int{}
+	for _, d := range docs {
+		scalars(d.Node, func(n *yaml.Node) {
+			if _, ok := lines[n.Value]; !ok {
+				lines[n.Value] = n.Line
+			}
+		})
+	}
+	add := func(field, written, value string) {
+		r := Ref{Field: field, Value: value, Location: report.Location{File: f.File, Line: max(1, lines[written])}}
 		if r.Remote = Remote(value); !r.Remote {
 			r.Target = path.Join(f.Dir, value)
 		}
 		f.Refs = append(f.Refs, r)
 	}
-	items := func(n *yaml.Node) []*yaml.Node {
-		if n == nil || n.Kind != yaml.SequenceNode {
-			return nil
-		}
-		return n.Content
-	}
-	text := func(n *yaml.Node) (string, bool) {
-		for n != nil && n.Kind == yaml.AliasNode {
-			n = n.Alias
-		}
-		if n == nil || n.Kind != yaml.ScalarNode {
-			return "", false
-		}
-		return n.Value, true
-	}
-	for _, field := range []string{"resources", "bases", "components", "crds", "configurations", "generators", "transformers", "validators"} {
-		_, list := d.Find(field)
-		for _, n := range items(list) {
-			v, ok := text(n)
-			if inline := strings.ContainsAny(v, "\n{"); ok && v != "" && !inline {
-				add(field, v, n)
+	list := func(field string, values []string) {
+		for _, v := range values {
+			if v != "" {
+				add(field, v, v)
 			}
 		}
 	}
-	if _, n := d.Find("openapi"); n != nil {
+	// A plug-in's configuration, or the whole of a patch, may stand in the list itself.
+	inline := func(field string, values []string) {
+		for _, v := range values {
+			switch {
+			case strings.Contains(v, "\n"):
+				f.inline(field, v, lines[v])
+			case v != "":
+				add(field, v, v)
+			}
+		}
+	}
+	list("resources", k.Resources)
+	list("bases", k.Bases)
+	list("components", k.Components)
+	list("crds", k.Crds)
+	list("configurations", k.Configurations)
+	inline("generators", k.Generators)
+	inline("transformers", k.Transformers)
+	inline("validators", k.Validators)
+	if len(k.OpenAPI) > 0 {
 		f.Global = true
-		if v, ok := text(at(n, "path")); ok {
-			add("openapi", v, at(n, "path"))
+		list("openapi", []string{k.OpenAPI["path"]})
+	}
+	for _, p := range k.Patches {
+		list("patches", []string{p.Path})
+		f.inline("patches", p.Patch, lines[p.Patch])
+	}
+	for _, p := range k.PatchesJson6902 {
+		list("patchesJson6902", []string{p.Path})
+		f.inline("patchesJson6902", p.Patch, lines[p.Patch])
+	}
+	for _, p := range k.Replacements {
+		list("replacements", []string{p.Path})
+	}
+	for _, p := range k.PatchesStrategicMerge {
+		if v := string(p); strings.ContainsAny(v, "\n{") && !Remote(v) {
+			f.inline("patchesStrategicMerge", v, lines[v])
+		} else if v != "" {
+			add("patchesStrategicMerge", v, v)
 		}
 	}
-	for _, field := range []string{"patches", "patchesJson6902", "replacements"} {
-		_, list := d.Find(field)
-		for _, n := range items(list) {
-			if v, ok := text(at(n, "path")); ok && v != "" {
-				add(field, v, at(n, "path"))
+	generator := func(field string, s types.KvPairSources) {
+		for _, v := range s.FileSources {
+			file := v
+			if _, rest, named := strings.Cut(v, "="); named {
+				file = rest
 			}
+			add(field, v, file)
 		}
+		list(field, s.EnvSources)
+		list(field, []string{s.EnvSource})
 	}
-	_, list := d.Find("patchesStrategicMerge")
-	for _, n := range items(list) {
-		if v, ok := text(n); ok && !strings.Contains(v, "\n") {
-			add("patchesStrategicMerge", v, n)
-		}
+	for _, g := range k.ConfigMapGenerator {
+		generator("configMapGenerator", g.KvPairSources)
 	}
-	for _, field := range []string{"configMapGenerator", "secretGenerator"} {
-		_, list := d.Find(field)
-		for _, n := range items(list) {
-			for _, kind := range []string{"files", "envs"} {
-				for _, e := range items(at(n, kind)) {
-					v, ok := text(e)
-					if !ok {
-						continue
-					}
-					if _, file, named := strings.Cut(v, "="); named && kind == "files" {
-						v = file
-					}
-					add(field, v, e)
-				}
-			}
-			if v, ok := text(at(n, "env")); ok {
-				add(field, v, at(n, "env"))
-			}
+	for _, g := range k.SecretGenerator {
+		generator("secretGenerator", g.KvPairSources)
+	}
+	return f.Err
+}
+
+// inline looks at YAML that stands in the kustomization itself: it is held to the
+// same bounds as a file, and what a plug-in would fetch is a reference.
+func (f *Folder) inline(field, text string, line int) {
+	if text == "" {
+		return
+	}
+	at := report.Location{File: f.File, Line: max(1, line)}
+	docs, err := ParseDocuments(f.File, []byte(text))
+	var perr *ParseError
+	if errors.As(err, &perr) && perr.Bounds {
+		f.Err = &ParseError{Location: at, Reason: perr.Reason, Bounds: true}
+		return
+	}
+	for _, d := range docs {
+		for _, r := range Fetched(d) {
+			f.Refs = append(f.Refs, Ref{Field: field, Value: r, Remote: true, Location: at})
 		}
 	}
 }
 
-// at returns the value of a key of a mapping, or nil.
-func at(n *yaml.Node, key string) *yaml.Node {
-	if n == nil || n.Kind != yaml.MappingNode {
+// Fetched returns the texts in a plug-in's configuration that name something
+// elsewhere: kustomize's built-in generators and transformers take URLs where they
+// take files.
+func Fetched(d *Document) (out []string) {
+	if d.APIVersion != "builtin" { // others are programs, which Flux never runs
 		return nil
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
+	scalars(d.Node, func(n *yaml.Node) {
+		v := n.Value
+		if _, rest, ok := strings.Cut(v, "="); ok {
+			v = rest
 		}
+		if n.Value != d.APIVersion && Remote(v) {
+			out = append(out, v)
+		}
+	})
+	return out
+}
+
+// scalars calls f for every scalar below a node. Aliases are not followed: what
+// they stand for is met where it is written.
+func scalars(n *yaml.Node, f func(*yaml.Node)) {
+	if n == nil {
+		return
 	}
-	return nil
+	if n.Kind == yaml.ScalarNode {
+		f(n)
+	}
+	for _, c := range n.Content {
+		scalars(c, f)
+	}
 }
 
 // Remote tells whether kustomize would fetch the reference from elsewhere: a URL
@@ -210,8 +272,42 @@ func Remote(ref string) bool {
 			return true
 		}
 	}
-	return strings.Contains(lower, "://") || strings.Contains(lower, "?ref=") || strings.Contains(lower, "_git/") ||
+	return scp.MatchString(ref) || strings.Contains(lower, "://") || strings.Contains(lower, "?ref=") || strings.Contains(lower, "_git/") ||
 		strings.Contains(lower, ".git/") || strings.HasSuffix(lower, ".git")
+}
+
+// scp is the form of an address that ssh takes: user@host:path.
+var scp = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*@[^/]*:`)
+
+// MaxVisits bounds how often the folders of a build are read. kustomize reads a
+// folder again each time it is referred to, so a few files that refer to one
+// another twice grow like powers of two.
+const MaxVisits = 10_000
+
+// Visits counts how many folders kustomize reads to build dir, each as often as it
+// is referred to. More than [MaxVisits] counts as one more than that.
+func (t *Tree) Visits(dir string, more ...string) int {
+	known := map[string]int{}
+	var count func(dir string) int
+	count = func(dir string) int {
+		if n, ok := known[dir]; ok {
+			return n
+		}
+		known[dir] = 1 // of a circle, which kustomize refuses in its own words
+		n := 1
+		for _, r := range t.Folder(dir).Refs {
+			if !r.Remote && t.IsDir(r.Target) && n <= MaxVisits {
+				n = min(n+count(r.Target), MaxVisits+1)
+			}
+		}
+		known[dir] = n
+		return n
+	}
+	n := count(path.Clean(dir))
+	for _, d := range more {
+		n = min(n+count(path.Clean(d)), MaxVisits+1)
+	}
+	return n
 }
 
 // Reach returns the folders that kustomize would read to build dir, dir first,

@@ -25,8 +25,12 @@ import (
 	"lumacore.dev/lumacore/internal/report"
 )
 
-// remoteTimeout bounds a build that fetches remote bases.
-const remoteTimeout = 2 * time.Minute
+// Bounds of one build; large ones take a second. remoteTimeout is for builds that
+// fetch remote bases.
+const (
+	buildTimeout  = time.Minute
+	remoteTimeout = 2 * time.Minute
+)
 
 // raw is one object as kustomize made it, before variables. It is shared between
 // clusters and never changed.
@@ -69,6 +73,22 @@ func (b *builds) inspect(dir string, spec *kustomizev1.KustomizationSpec) (files
 	bad := func(kind ProblemKind, at report.Location, format string, args ...any) {
 		problems = append(problems, Problem{Kind: kind, Message: fmt.Sprintf(format, args...), Location: at})
 	}
+	if n := b.tree.Visits(dir, more...); n > gitops.MaxVisits {
+		at := report.Location{File: dir}
+		if f := b.tree.Folder(dir).File; f != "" {
+			at = report.Location{File: f, Line: 1}
+		}
+		bad(ProblemBuild, at, "its kustomizations refer to folders more than %d times in all, which is more than is built", gitops.MaxVisits)
+		return files, problems
+	}
+	for _, p := range spec.Patches {
+		if _, err := gitops.ParseDocuments("spec.patches", []byte(p.Patch)); err != nil {
+			var perr *gitops.ParseError
+			if errors.As(err, &perr) && perr.Bounds {
+				bad(ProblemBuild, report.Location{}, "spec.patches: %s", perr.Reason)
+			}
+		}
+	}
 	for i, f := range b.tree.Reach(dir, more...) {
 		if f.File != "" {
 			files[f.File] = true
@@ -85,7 +105,7 @@ func (b *builds) inspect(dir string, spec *kustomizev1.KustomizationSpec) (files
 			continue // reported where it is referred to
 		}
 		for _, r := range f.Refs {
-			what := fmt.Sprintf("%s: %q", r.Field, r.Value)
+			what := fmt.Sprintf("%s: %q", r.Field, redact(r.Value))
 			folder := r.Field == "resources" || r.Field == "bases" || r.Field == "components" || r.Field == "generators" || r.Field == "transformers" || r.Field == "validators"
 			switch {
 			case r.Remote && !b.remote:
@@ -95,8 +115,8 @@ func (b *builds) inspect(dir string, spec *kustomizev1.KustomizationSpec) (files
 				bad(ProblemBuild, r.Location, "%s is outside of the repository", what)
 			case b.tree.IsFile(r.Target):
 				files[r.Target] = true
-				if folder && r.Field != "components" {
-					b.resource(r, bad)
+				if gitops.IsYAML(r.Target) {
+					b.content(r, folder && r.Field != "components", bad)
 				}
 			case folder && b.tree.IsDir(r.Target):
 				if b.tree.Folder(r.Target).File == "" {
@@ -114,16 +134,49 @@ func (b *builds) inspect(dir string, spec *kustomizev1.KustomizationSpec) (files
 	return files, problems
 }
 
-// resource reports a file of resources that is no YAML.
-func (b *builds) resource(r gitops.Ref, bad func(ProblemKind, report.Location, string, ...any)) {
-	_, err := b.tree.Documents(r.Target)
+// content reports a YAML file that cannot be used: resources that do not parse, and
+// what is out of bounds or would fetch, whatever the file is for.
+func (b *builds) content(r gitops.Ref, resource bool, bad func(ProblemKind, report.Location, string, ...any)) {
+	docs, err := b.tree.Documents(r.Target)
 	var perr *gitops.ParseError
 	switch {
 	case errors.As(err, &perr):
-		bad(ProblemBuild, perr.Location, "no valid YAML: %s", perr.Reason)
+		if resource || perr.Bounds {
+			bad(ProblemBuild, perr.Location, "no valid YAML: %s", perr.Reason)
+		}
 	case err != nil:
 		bad(ProblemBuild, r.Location, "%s: %q cannot be read: %s", r.Field, r.Value, err)
 	}
+	for _, d := range docs {
+		for _, from := range gitops.Fetched(d) {
+			if !b.remote {
+				bad(ProblemRemote, d.Location(), "%q is outside of this repository, and remote bases are not fetched", redact(from))
+			}
+		}
+	}
+}
+
+// redact hides what may be a password in an address: the user and the query.
+func redact(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		return address
+	}
+	rest, query, asked := strings.Cut(rest, "?")
+	if asked && !strings.HasPrefix(query, "ref=") {
+		rest += "?…"
+	} else if asked {
+		ref, _, _ := strings.Cut(query, "&")
+		rest += "?" + ref
+	}
+	host, p, _ := strings.Cut(rest, "/")
+	if i := strings.LastIndex(host, "@"); i >= 0 {
+		host = "…@" + host[i+1:]
+	}
+	if p != "" {
+		host += "/" + p
+	}
+	return scheme + "://" + host
 }
 
 // get builds a folder for the spec of a Flux Kustomization.
@@ -143,11 +196,19 @@ func (b *builds) get(ctx context.Context, dir string, spec *kustomizev1.Kustomiz
 	return f.raws, f.err
 }
 
-// bounded runs a build; one that may fetch, with a deadline: kustomize's fetching
-// has none of its own and cannot be stopped.
+// slow is the error of a build that does not end.
+type slow struct{ limit time.Duration }
+
+func (e slow) Error() string {
+	return fmt.Sprintf("its build does not end within %s; kustomize takes long for thousands of objects in one Kustomization, and for objects with thousands of keys", e.limit)
+}
+
+// bounded runs a build with a deadline: kustomize has none and cannot be stopped. A
+// build that is given up goes on until it ends or the process does.
 func (b *builds) bounded(ctx context.Context, f *folder) ([]raw, error) {
-	if !b.remote {
-		return b.run(f)
+	limit := buildTimeout
+	if b.remote {
+		limit = remoteTimeout
 	}
 	type result struct {
 		raws []raw
@@ -158,7 +219,7 @@ func (b *builds) bounded(ctx context.Context, f *folder) ([]raw, error) {
 		raws, err := b.run(f)
 		done <- result{raws, err}
 	}()
-	timer := time.NewTimer(remoteTimeout)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case r := <-done:
@@ -166,7 +227,7 @@ func (b *builds) bounded(ctx context.Context, f *folder) ([]raw, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-timer.C:
-		return nil, fmt.Errorf("the remote bases did not arrive within %s", remoteTimeout)
+		return nil, slow{limit}
 	}
 }
 
@@ -341,8 +402,13 @@ func plain(msg string) string {
 	msg = strings.ReplaceAll(msg, mount+"/", "")
 	msg = strings.ReplaceAll(msg, mount, ".")
 	msg = wrappers.ReplaceAllString(msg, "")
+	msg = contents.ReplaceAllString(msg, "")
 	return strings.TrimSpace(strings.Join(strings.Fields(msg), " "))
 }
+
+// contents matches the whole patch or configuration that kustomize quotes: it may
+// hold what is secret, and is in the file anyway.
+var contents = regexp.MustCompile(`(?s) (with config: ` + "`?" + `|from \[).*`)
 
 var wrappers = regexp.MustCompile(`accumulating (resources|components)( from '[^']*')?: |accumulation err='|recursed accumulation of path '[^']*': |accumulateDirectory: "|': must build at directory: '[^']*': file is not directory|read [^ ]*: is a folder': |open [^ ]*: file does not exist': `)
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -111,7 +112,7 @@ func (d *Document) Text(_ *report.Streams, w io.Writer) error { return d.List(w)
 func (d *Document) List(w io.Writer) error {
 	for _, c := range d.Clusters {
 		for _, o := range c.Objects {
-			if _, err := fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, o.key, o.from()); err != nil {
+			if _, err := fmt.Fprintf(w, "%s\t%s\t%s\n", oneLine(c.Name), oneLine(o.key.String()), oneLine(o.from())); err != nil {
 				return err
 			}
 		}
@@ -151,7 +152,7 @@ func (d *Document) YAML(w io.Writer) error {
 			}
 			head := ""
 			if len(d.Clusters) > 1 {
-				head = "# cluster " + c.Name + "\n"
+				head = "# cluster " + oneLine(c.Name) + "\n"
 			}
 			for _, p := range o.Placeholders {
 				head += "# stands in: " + oneLine(p) + "\n"
@@ -176,5 +177,13 @@ func encode(object map[string]any) ([]byte, error) {
 	return b.Bytes(), enc.Close()
 }
 
-// oneLine keeps a comment a comment.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine keeps a text on its line, without control characters: what stands in a
+// repository must not move a terminal's cursor or start a line of its own.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || !unicode.IsPrint(r) && r != ' ' {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " "))
+}

@@ -37,7 +37,7 @@ func (r *renderer) object(k *Kustomization, raw raw, vars *variables) *Object {
 	fail := func(kind ProblemKind, format string, args ...any) {
 		r.problem(Problem{Kind: kind, Message: fmt.Sprintf(format, args...), Object: o.Key(), Kustomization: k.Name(), Location: raw.at})
 	}
-	if o.Object["sops"] != nil {
+	if o.Object["sops"] != nil || generatedEncrypted(o) {
 		if k.Spec.Spec.Decryption == nil {
 			fail(ProblemEncrypted, "%s is encrypted with SOPS, and Kustomization %s has no spec.decryption: Flux would apply it as it is", o.Key(), k.Name())
 		}
@@ -79,29 +79,50 @@ func variableLine(t *gitops.Tree, d *gitops.Document, name string) int {
 		return d.Line
 	}
 	for i, line := range strings.Split(string(data), "\n") {
-		if i+1 >= d.Line && strings.Contains(line, "${"+name) {
+		if _, after, ok := strings.Cut(line, "${"+name); ok && i+1 >= d.Line && !nameGoesOn(after) {
 			return i + 1
 		}
 	}
 	return d.Line
 }
 
+// nameGoesOn tells whether a text begins with a character of a variable's name.
+func nameGoesOn(s string) bool {
+	return s != "" && (s[0] == '_' || s[0] >= '0' && s[0] <= '9' || s[0] >= 'a' && s[0] <= 'z' || s[0] >= 'A' && s[0] <= 'Z')
+}
+
 // labelled sets what Flux sets when it applies: the common metadata, and the
 // labels of the owner.
 func (o *Object) labelled(k *Kustomization) *Object {
 	if m := k.Spec.Spec.CommonMetadata; m != nil {
-		if len(m.Labels) > 0 {
-			o.SetLabels(merged(o.GetLabels(), m.Labels))
-		}
-		if len(m.Annotations) > 0 {
-			o.SetAnnotations(merged(o.GetAnnotations(), m.Annotations))
-		}
+		o.annotate("labels", m.Labels)
+		o.annotate("annotations", m.Annotations)
 	}
-	o.SetLabels(merged(o.GetLabels(), map[string]string{
+	o.annotate("labels", map[string]string{
 		gitops.GroupKustomize + "/name":      k.Object.GetName(),
 		gitops.GroupKustomize + "/namespace": k.Object.GetNamespace(),
-	}))
+	})
 	return o
+}
+
+// annotate adds to the labels or annotations. What is wrong with those that are
+// there, such as a number, stays for gate schema to find.
+func (o *Object) annotate(field string, add map[string]string) {
+	meta, ok := o.Object["metadata"].(map[string]any)
+	if !ok || len(add) == 0 {
+		return
+	}
+	have, ok := meta[field].(map[string]any)
+	if !ok {
+		if meta[field] != nil {
+			return
+		}
+		have = map[string]any{}
+		meta[field] = have
+	}
+	for k, v := range add {
+		have[k] = v
+	}
 }
 
 func merged(a, b map[string]string) map[string]string {
@@ -161,7 +182,7 @@ func (r *renderer) variables(p *pending) *variables {
 			}
 			v.any = key.String() + ", which is missing"
 			why := "nothing in the repository makes"
-			if p.makes(key) {
+			if p.making()[key] {
 				why = "this Kustomization itself makes: it waits for itself"
 			}
 			r.problem(Problem{
@@ -196,13 +217,17 @@ func (r *renderer) aside(kind, name string) (report.Location, bool) {
 	return report.Location{}, false
 }
 
-// makes tells whether what was built is, or makes, the object of a key.
-func (p *pending) makes(key Key) bool {
-	for _, raw := range p.raws {
-		o := &Object{Unstructured: &unstructured.Unstructured{Object: raw.object}}
-		if ph, ok := placeholder(o); o.Key() == key || ok && ph.Secret == key {
-			return true
+// making lists the objects that what was built is, or makes.
+func (p *pending) making() map[Key]bool {
+	if p.makes == nil {
+		p.makes = map[Key]bool{}
+		for _, raw := range p.raws {
+			o := &Object{Unstructured: &unstructured.Unstructured{Object: raw.object}}
+			p.makes[o.Key()] = true
+			if ph, ok := placeholder(o); ok {
+				p.makes[ph.Secret] = true
+			}
 		}
 	}
-	return false
+	return p.makes
 }

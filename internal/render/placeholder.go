@@ -101,6 +101,32 @@ func hasAny(o map[string]any, fields ...string) bool {
 	return slices.ContainsFunc(fields, func(f string) bool { return spec[f] != nil })
 }
 
+// generatedEncrypted tells whether a generated Secret or ConfigMap holds values as
+// SOPS leaves them: kustomize-controller decrypts the files of generators before it
+// builds (https://fluxcd.io/flux/components/kustomize/kustomizations/#kustomize-secretgenerator).
+func generatedEncrypted(o *Object) bool {
+	if !o.Is("", "Secret", "ConfigMap") {
+		return false
+	}
+	data, _ := o.Object["data"].(map[string]any)
+	for _, v := range data {
+		if s, ok := v.(string); ok && strings.Contains(decoded(o, s), "ENC[AES256_GCM,") {
+			return true
+		}
+	}
+	return false
+}
+
+// decoded returns a value of an object's data as text.
+func decoded(o *Object, v string) string {
+	if o.Is("", "Secret") {
+		if b, err := base64.StdEncoding.DecodeString(v); err == nil {
+			return string(b)
+		}
+	}
+	return v
+}
+
 // hide replaces the encrypted values of an object, as SOPS leaves them
 // (https://github.com/getsops/sops), by stand-ins of the same place: text stays
 // text, and the values of a Secret's data stay base64.
@@ -108,6 +134,17 @@ func hide(o *Object) {
 	delete(o.Object, "sops")
 	o.encrypted = true
 	secret := o.Is("", "Secret")
+	if data, ok := o.Object["data"].(map[string]any); ok {
+		for k, v := range data {
+			s, ok := v.(string)
+			switch {
+			case strings.HasPrefix(k, "sops_"): // of an encrypted .env file; SOPS takes them out
+				delete(data, k)
+			case ok && strings.Contains(decoded(o, s), "ENC[AES256_GCM,"):
+				data[k] = "ENC[" // in whatever form, the whole value is secret
+			}
+		}
+	}
 	var walk func(v any, path []string) any
 	walk = func(v any, path []string) any {
 		switch v := v.(type) {

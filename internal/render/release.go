@@ -44,7 +44,8 @@ func (r *renderer) template(ctx context.Context) ([]*Kustomization, error) {
 		r.used(rel.Spec)
 	}
 	scopes, versions := served(r.Objects)
-	for again := true; again; {
+	const most = 5 // waves; a chart could bring new ones for ever
+	for wave := 0; ; wave++ {
 		env := r.env(scopes, versions)
 		turn := slices.DeleteFunc(slices.Clone(waiting), func(rel *Release) bool { return !outcomes[rel].asks })
 		err := each(ctx, r.opt.Workers, turn, func(ctx context.Context, rel *Release) {
@@ -60,7 +61,10 @@ func (r *renderer) template(ctx context.Context) ([]*Kustomization, error) {
 		}
 		var more []string
 		scopes, more = served(objects)
-		again, versions = len(more) > len(versions), more
+		if len(more) <= len(versions) || wave == most {
+			break
+		}
+		versions = more
 	}
 	var found []*Kustomization
 	for _, rel := range waiting {
@@ -96,7 +100,7 @@ func (r *renderer) env(scopes map[[2]string]bool, versions []string) helm.Env {
 			return standIn(key), ok && (p.Any || slices.Contains(p.Keys, key))
 		},
 		OwnRepository: func(source *unstructured.Unstructured) bool {
-			own, _ := r.ownSource(source.GetKind(), source.GetNamespace(), source.GetName(), "")
+			own, _ := r.ownSource(source.GetKind(), source.GetNamespace(), source.GetName(), "\x00") // no folder: the path is no hint
 			return own
 		},
 		Scope: func(group, kind string) (namespaced, known bool) {

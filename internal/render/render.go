@@ -16,6 +16,7 @@ import (
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -56,11 +57,12 @@ func Render(ctx context.Context, t *gitops.Tree, clusters []gitops.Cluster, opt 
 			}
 		}
 		builds := of[gc.Ignore]
-		r := &renderer{
-			Cluster: &Cluster{Name: gc.Name, Path: gc.Path, byKey: map[Key][]*Object{}, Files: map[string]bool{}},
-			tree:    builds.tree, builds: builds, opt: opt, sync: gc, seen: map[Key]bool{},
+		r, err := renderCluster(ctx, builds, opt, gc, nil)
+		if err == nil && r.patched != nil {
+			// The sync is patched in the folder that it applies: once more, as patched.
+			r, err = renderCluster(ctx, builds, opt, gc, r.patched)
 		}
-		if err := r.run(ctx); err != nil {
+		if err != nil {
 			return nil, err
 		}
 		for _, name := range t.Files() {
@@ -73,6 +75,16 @@ func Render(ctx context.Context, t *gitops.Tree, clusters []gitops.Cluster, opt 
 	return res, nil
 }
 
+// renderCluster renders one cluster. patched is its sync, if that is not what the
+// repository's file says.
+func renderCluster(ctx context.Context, b *builds, opt Options, gc gitops.Cluster, patched *Object) (*renderer, error) {
+	r := &renderer{
+		Cluster: &Cluster{Name: gc.Name, Path: gc.Path, byKey: map[Key][]*Object{}, secrets: map[[2]string]Placeholder{}, Files: map[string]bool{}},
+		tree:    b.tree, builds: b, opt: opt, sync: gc, given: patched, seen: map[Key]bool{}, assumed: map[Key]bool{},
+	}
+	return r, r.run(ctx)
+}
+
 // renderer renders one cluster.
 type renderer struct {
 	*Cluster
@@ -83,14 +95,19 @@ type renderer struct {
 
 	mu       sync.Mutex // for what parallel steps report: Problems, Unchecked, Files
 	seen     map[Key]bool
-	releases []*Release // to template
+	given    *Object      // the sync to use instead of the file's; nil: the file's
+	patched  *Object      // the sync, when its own folder changes it and it was not given
+	assumed  map[Key]bool // sources that are taken for the repository itself
+	releases []*Release   // to template
 	done     int
 }
 
 // pending is a Kustomization that is built and waits for its variables.
 type pending struct {
 	*Kustomization
-	raws []raw
+	raws    []raw
+	lacking []kustomizev1.SubstituteReference // of its substituteFrom: what is not rendered yet
+	makes   map[Key]bool                      // see making
 }
 
 // maxRounds bounds how often what a cluster applies may bring new Kustomizations
@@ -111,25 +128,20 @@ func (r *renderer) run(ctx context.Context) error {
 		}
 		waiting = append(waiting, built...)
 		next = nil
-		for len(waiting) > 0 {
-			slices.SortFunc(waiting, func(a, b *pending) int { return cmp.Compare(a.Name(), b.Name()) })
+		for len(waiting) > 0 && len(next) == 0 {
 			ready, rest := r.ready(waiting)
-			if len(ready) == 0 {
-				if len(next) > 0 {
-					break // what is found next may hold the variables
-				}
-				// Nothing more will come: the first goes with what there is, and may
-				// make what the others wait for.
-				ready, rest = rest[:1], rest[1:]
+			if len(ready) == 0 && len(r.releases) > 0 {
+				break // a chart may make the variables
 			}
-			found, err := r.apply(ctx, ready)
-			if err != nil {
+			if len(ready) == 0 {
+				ready, rest = stuck(rest)
+			}
+			if next, err = r.apply(ctx, ready); err != nil {
 				return err
 			}
-			next = append(next, found...)
 			waiting = rest
 		}
-		if len(next) == 0 && len(waiting) == 0 {
+		if len(next) == 0 && len(r.releases) > 0 {
 			if next, err = r.template(ctx); err != nil {
 				return err
 			}
@@ -139,10 +151,50 @@ func (r *renderer) run(ctx context.Context) error {
 	return nil
 }
 
+// stuck chooses of Kustomizations that all wait which ones go with what there is:
+// those that only wait for what is optional; else those whose variables no other
+// one that waits makes; else the first by name, which may make what others wait for.
+func stuck(waiting []*pending) (ready, rest []*pending) {
+	made := map[Key]int{}
+	for _, p := range waiting {
+		for key := range p.making() {
+			made[key]++
+		}
+	}
+	split := func(goes func(*pending) bool) bool {
+		ready, rest = nil, nil
+		for _, p := range waiting {
+			if goes(p) {
+				ready = append(ready, p)
+			} else {
+				rest = append(rest, p)
+			}
+		}
+		return len(ready) > 0
+	}
+	if split(func(p *pending) bool {
+		return !slices.ContainsFunc(p.lacking, func(ref kustomizev1.SubstituteReference) bool { return !ref.Optional })
+	}) || split(func(p *pending) bool {
+		own := p.making()
+		return !slices.ContainsFunc(p.lacking, func(ref kustomizev1.SubstituteReference) bool {
+			key := Key{"", ref.Kind, p.Object.GetNamespace(), ref.Name}
+			return made[key] > 1 || made[key] == 1 && !own[key]
+		})
+	}) {
+		return ready, rest
+	}
+	slices.SortFunc(waiting, func(a, b *pending) int { return cmp.Compare(a.Name(), b.Name()) })
+	return waiting[:1], waiting[1:]
+}
+
 // root returns the Kustomization that applies the cluster's path.
 func (r *renderer) root() *Kustomization {
 	if doc := r.sync.Sync; doc != nil {
-		if u, err := decode(doc); err == nil {
+		u, err := decode(doc)
+		if r.given != nil {
+			u = r.given.Unstructured
+		}
+		if err == nil {
 			if k := r.kustomization(&Object{Unstructured: u, Origin: Origin{Location: doc.Location()}, doc: doc}); k != nil {
 				r.Kustomizations = append(r.Kustomizations, k)
 				r.seen[k.Object.Key()] = true
@@ -232,7 +284,7 @@ func (r *renderer) build(ctx context.Context, ks []*Kustomization) ([]*pending, 
 	}
 	err := each(ctx, r.opt.Workers, ks, func(ctx context.Context, k *Kustomization) {
 		if raws, ok := r.buildOne(ctx, k); ok {
-			out[index[k]] = &pending{k, raws}
+			out[index[k]] = &pending{Kustomization: k, raws: raws}
 		}
 		r.step()
 	})
@@ -283,11 +335,27 @@ func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool)
 	if len(problems) > 0 {
 		for _, p := range problems {
 			p.Object, p.Kustomization = k.Object.Key(), k.Name()
+			if p.Location.File == "" {
+				p.Location = k.Object.Locate("spec", "patches")
+			}
 			r.problem(p)
 		}
 		return nil, false
 	}
+	for name, why := range r.tree.LeftOut() {
+		if r.tree.Folder(dir).File == "" && (dir == "." || strings.HasPrefix(name, dir+"/")) && gitops.IsYAML(name) && !strings.Contains(why, "is excluded by") {
+			r.unchecked(report.Unchecked{Subject: k.Object.Key().String(), Location: report.Location{File: name}, Reason: "the file " + why + ", so it is not rendered"})
+		}
+	}
 	raws, err := r.builds.get(ctx, dir, spec)
+	if ctx.Err() != nil {
+		return nil, false
+	}
+	var late slow
+	if errors.As(err, &late) {
+		r.unchecked(report.Unchecked{Subject: k.Object.Key().String(), Location: k.Object.Locate("spec", "path"), Reason: late.Error(), Next: "split the Kustomization"})
+		return nil, false
+	}
 	if err != nil {
 		at := k.Object.Locate("spec", "path")
 		if f := r.tree.Folder(dir).File; f != "" {
@@ -337,9 +405,26 @@ func (r *renderer) ownSource(kind, namespace, name, dir string) (bool, string) {
 		return true, ""
 	}
 	if s.SourceName == "" && len(r.opt.Remotes) == 0 && here {
+		// Nothing says which repository this is. That the path is here makes it likely.
+		r.assume(source, url)
 		return true, ""
 	}
-	return false, fmt.Sprintf("its source, %s %s/%s, is another repository: %s", kind, namespace, name, url)
+	return false, fmt.Sprintf("its source, %s %s/%s, is another repository: %s", kind, namespace, name, redact(url))
+}
+
+// assume says once for a source that it is taken for the repository itself.
+func (r *renderer) assume(source *Object, url string) {
+	r.mu.Lock()
+	said := r.assumed[source.Key()]
+	r.assumed[source.Key()] = true
+	r.mu.Unlock()
+	if !said {
+		r.unchecked(report.Unchecked{
+			Subject: source.Key().String(), Location: source.Origin.Location,
+			Reason: fmt.Sprintf("whether %s is this repository: nothing says so, and it was taken to be, because paths in it are here", redact(url)),
+			Next:   "run the check in a clone, whose remote says which repository it is",
+		})
+	}
 }
 
 // sameURL compares the addresses of repositories: without scheme, user, port,
@@ -365,21 +450,22 @@ func sameURL(a, b string) bool {
 // ready splits what waits into those whose variables are all there and the rest.
 func (r *renderer) ready(waiting []*pending) (ready, rest []*pending) {
 	for _, p := range waiting {
-		if pb := p.Spec.Spec.PostBuild; pb == nil || !slices.ContainsFunc(pb.SubstituteFrom, func(ref kustomizev1.SubstituteReference) bool {
-			return r.Get(Key{"", ref.Kind, p.Object.GetNamespace(), ref.Name}) == nil && !r.willBe(ref.Kind, p.Object.GetNamespace(), ref.Name)
-		}) {
+		p.lacking = nil
+		if pb := p.Spec.Spec.PostBuild; pb != nil {
+			for _, ref := range pb.SubstituteFrom {
+				_, stands := r.Secret(p.Object.GetNamespace(), ref.Name)
+				if r.Get(Key{"", ref.Kind, p.Object.GetNamespace(), ref.Name}) == nil && (ref.Kind != "Secret" || !stands) {
+					p.lacking = append(p.lacking, ref)
+				}
+			}
+		}
+		if len(p.lacking) == 0 {
 			ready = append(ready, p)
 		} else {
 			rest = append(rest, p)
 		}
 	}
 	return ready, rest
-}
-
-// willBe tells whether something in the render makes the Secret in the cluster.
-func (r *renderer) willBe(kind, namespace, name string) bool {
-	_, ok := r.Secret(namespace, name)
-	return ok && kind == "Secret"
 }
 
 // apply substitutes the variables of Kustomizations and takes their objects into
@@ -407,15 +493,14 @@ func (r *renderer) take(objects []*Object) (found []*Kustomization) {
 		r.Objects = append(r.Objects, o)
 		if p, ok := placeholder(o); ok {
 			r.Placeholders = append(r.Placeholders, p)
+			if at := [2]string{p.Secret.Namespace, p.Secret.Name}; r.secrets[at].Secret.Kind == "" {
+				r.secrets[at] = p
+			}
 		}
 		switch {
 		case o.Is(gitops.GroupKustomize, "Kustomization"):
 			if r.seen[key] {
-				for _, k := range r.Kustomizations { // the sync, met in its own folder
-					if k.Object.Key() == key && k.Object.Origin.Kustomization == "" {
-						k.Object, k.Implied = o, false
-					}
-				}
+				r.meetSync(o)
 				continue
 			}
 			r.seen[key] = true
@@ -443,6 +528,20 @@ func (r *renderer) take(objects []*Object) (found []*Kustomization) {
 		}
 	}
 	return found
+}
+
+// meetSync takes the sync as it is found in the folder that it applies, where it may
+// have been patched: bootstrap's own file is not meant to be edited.
+func (r *renderer) meetSync(o *Object) {
+	for _, k := range r.Kustomizations {
+		if k.Object.Key() != o.Key() || k.Object.Origin.Kustomization != "" {
+			continue
+		}
+		if met := r.kustomization(o); met != nil && !k.Implied && !equality.Semantic.DeepEqual(met.Spec.Spec, k.Spec.Spec) && r.given == nil {
+			r.patched = o
+		}
+		k.Object, k.Implied = o, false
+	}
 }
 
 // notRendered says why an object that makes others is not followed.

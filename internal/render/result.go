@@ -33,7 +33,8 @@ type Cluster struct {
 	Unchecked      []report.Unchecked
 	Files          map[string]bool // that were read to render it, and that spec.ignore of its source leaves out
 
-	byKey map[Key][]*Object
+	byKey   map[Key][]*Object
+	secrets map[[2]string]Placeholder // by namespace and name
 }
 
 // Key names an object within a cluster. Versions are left out: the API server
@@ -204,12 +205,15 @@ func (c *Cluster) Of(group, kind string) []*Object {
 
 // Secret returns the placeholder of a Secret that only the cluster has.
 func (c *Cluster) Secret(namespace, name string) (Placeholder, bool) {
-	for _, p := range c.Placeholders {
-		if p.Secret.Namespace == namespace && p.Secret.Name == name {
-			return p, true
+	if c.secrets == nil { // a cluster that a test put together
+		for _, p := range c.Placeholders {
+			if p.Secret.Namespace == namespace && p.Secret.Name == name {
+				return p, true
+			}
 		}
 	}
-	return Placeholder{}, false
+	p, ok := c.secrets[[2]string{namespace, name}]
+	return p, ok
 }
 
 // CustomResource tells whether the object's API is served by a CRD, as far as its

@@ -41,6 +41,10 @@ func (v *variables) set(name, value, from string) {
 // active tells whether Flux would substitute at all.
 func (v *variables) active() bool { return v != nil && (len(v.values) > 0 || v.any != "" || v.always) }
 
+// mostUndefined bounds how many variables of one object are named as undefined: each
+// takes one more pass over its text.
+const mostUndefined = 20
+
 // substitution is what substituting one text came to.
 type substitution struct {
 	text      string
@@ -60,34 +64,44 @@ func (v *variables) substitute(text string) (substitution, error) {
 	}
 	undefined := map[string]bool{}
 	standIns := map[string]bool{}
-	for {
-		// envsubst stops at the first variable that is not set and has no default;
-		// it is the last one that it asked for. Note it, let it be empty, go on.
-		var last string
-		out, err := envsubst.Eval(text, func(name string) (string, bool) {
-			last = ""
-			if x, ok := v.values[name]; ok {
-				if x.from != "" {
-					standIns[x.from] = true
-				}
-				return x.value, true
+	unknown := false
+	lookup := func(name string) (string, bool) {
+		if x, ok := v.values[name]; ok {
+			if x.from != "" {
+				standIns[x.from] = true
 			}
-			if v.any != "" {
-				standIns[name+" from "+v.any] = true
-				return standIn(name), true
-			}
-			if undefined[name] {
-				return "", true
-			}
-			last = name
-			return "", false
-		})
-		if err == nil {
-			s.text = out
-			break
+			return x.value, true
 		}
-		if last == "" {
-			return s, err
+		if v.any != "" {
+			standIns[name+" from "+v.any] = true
+			return standIn(name), true
+		}
+		unknown = true
+		return "", false
+	}
+	var err error
+	s.text, err = envsubst.Eval(text, func(name string) (string, bool) {
+		value, _ := lookup(name)
+		return value, true // as Flux does unless it is strict: what is not set is empty
+	})
+	if err != nil {
+		return s, err
+	}
+	// Which of those that are not set have no default? envsubst stops at the first;
+	// it is the last one that it asked for. Note it, let it be empty, go on.
+	for unknown && len(undefined) < mostUndefined {
+		var last string
+		_, err := envsubst.Eval(text, func(name string) (string, bool) {
+			last = ""
+			value, ok := lookup(name)
+			if !ok && !undefined[name] {
+				last = name
+				return "", false
+			}
+			return value, true
+		})
+		if err == nil || last == "" {
+			break
 		}
 		undefined[last] = true
 	}
