@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -74,8 +74,7 @@ func root(ctx context.Context, args []string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	// As in gitops.Open: in a container of CI the repository may be another user's.
-	if out, err := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "rev-parse", "--show-toplevel").Output(); err == nil {
+	if out, err := gitops.Git(ctx, dir, "rev-parse", "--show-toplevel").Output(); err == nil {
 		return strings.TrimSuffix(string(out), "\n"), nil
 	}
 	return dir, nil
@@ -124,6 +123,12 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 	if err != nil {
 		return nil, err
 	}
+	if !f.remoteBases {
+		// What kustomize would fetch is refused before it is built. Should something
+		// slip through, this is what it meets; charts have a transport of their own.
+		defer func(was http.RoundTripper) { http.DefaultTransport = was }(http.DefaultTransport)
+		http.DefaultTransport = refusing{}
+	}
 	hurry()
 	progress, done := f.progress()
 	defer done()
@@ -137,6 +142,13 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 		Progress:         progress,
 	})
 	return r, err
+}
+
+// refusing is a transport that reaches nobody.
+type refusing struct{}
+
+func (refusing) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("%s is not fetched: remote bases are not allowed", r.URL.Host)
 }
 
 // hurry lets the garbage collector wait longer: a render allocates ten times what it

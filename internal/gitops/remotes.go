@@ -3,7 +3,6 @@ package gitops
 import (
 	"bytes"
 	"context"
-	"os/exec"
 	"time"
 )
 
@@ -13,7 +12,7 @@ import (
 func Remotes(ctx context.Context, root string) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "git", "-C", root, "config", "--null", "--get-regexp", `^remote\..*\.url$`).Output()
+	out, err := Git(ctx, root, "config", "--null", "--get-regexp", `^remote\..*\.url$`).Output()
 	if err != nil {
 		return nil
 	}

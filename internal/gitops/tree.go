@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"sort"
@@ -49,6 +48,13 @@ type Tree struct {
 	dirs    map[string][]string
 	left    map[string]string // name of a file that was left out: why
 	root    *os.Root          // nil for FromFiles
+	remotes []string          // addresses of the repository; none for FromFiles
+
+	// As it was before anything was excluded, and what excludes.
+	all      map[string]*entry
+	allLeft  map[string]string
+	patterns []gitignore.Pattern // of all .sourceignore files
+
 	mu      sync.Mutex
 	read    int64    // bytes
 	parsing sync.Map // of *parsed, by name
@@ -105,6 +111,7 @@ func (t *Tree) open(ctx context.Context) error {
 		t.add(name)
 	}
 	t.behindLinks()
+	t.remotes = Remotes(ctx, t.Root)
 	if err := t.ignore(); err != nil {
 		return err
 	}
@@ -123,23 +130,32 @@ func FromFiles(files map[string][]byte) *Tree {
 			t.files[name] = e
 		}
 	}
-	_ = t.ignore()
+	if t.ignore() != nil {
+		t.all, t.allLeft = maps.Clone(t.files), maps.Clone(t.left)
+	}
 	t.index()
 	return t
 }
 
-// Without returns the tree without the files that the patterns match, as Flux
-// applies spec.ignore of a GitRepository: after all .sourceignore files
+// Without returns the tree as it is with spec.ignore of a GitRepository. Flux appends
+// these patterns to those of all .sourceignore files, and the last one that matches
+// decides: they can also take back what a .sourceignore excludes
 // (https://fluxcd.io/flux/components/source/gitrepositories/#ignore). The two share
 // their files; close one of them.
 func (t *Tree) Without(patterns string) *Tree {
-	out := &Tree{Root: t.Root, root: t.root, files: maps.Clone(t.files), dirs: map[string][]string{}, left: maps.Clone(t.left)}
+	out := &Tree{
+		Root: t.Root, root: t.root, remotes: t.remotes, files: maps.Clone(t.all), dirs: map[string][]string{}, left: maps.Clone(t.allLeft),
+		all: t.all, allLeft: t.allLeft, patterns: t.patterns,
+	}
 	list := sourceignore.ReadPatterns(strings.NewReader(patterns), nil)
-	match := sourceignore.NewMatcher(list[:min(len(list), MaxPatterns)])
-	for name := range t.files {
+	match := sourceignore.NewDefaultMatcher(slices.Concat(t.patterns, list[:min(len(list), MaxPatterns)]), nil)
+	for name := range t.all {
 		if match.Match(strings.Split(name, "/"), false) {
 			delete(out.files, name)
-			out.left[name] = "is excluded by spec.ignore of the repository's GitRepository"
+			out.left[name] = Excluded
+			if t.files[name] != nil {
+				out.left[name] = "is excluded by spec.ignore of the repository's GitRepository"
+			}
 		}
 	}
 	out.index()
@@ -159,16 +175,7 @@ func (t *Tree) Close() error {
 func gitFiles(ctx context.Context, root string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	// In a container of CI the repository often belongs to another user, which Git
-	// refuses (safe.directory) because its configuration can name programs to run.
-	// The only one that ls-files would run is core.fsmonitor.
-	cmd := exec.CommandContext(ctx, "git", "-C", root, "-c", "safe.directory=*", "-c", "core.fsmonitor=false",
-		"ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z")
-	// In a hook Git's variables point to what is committed, not to root.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "GIT_") && !strings.HasPrefix(kv, "GIT_EXEC_PATH=") && !strings.HasPrefix(kv, "GIT_CONFIG_")
-	})
-	out, err := cmd.Output()
+	out, err := Git(ctx, root, "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z").Output()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -278,6 +285,13 @@ func (t *Tree) ignore() error {
 			return fmt.Errorf("%s: the .sourceignore files have more than %d patterns, which are the most that are read", name, MaxPatterns)
 		}
 	}
+	t.apply(patterns)
+	return nil
+}
+
+// apply leaves out what the patterns exclude, and keeps what [Tree.Without] needs.
+func (t *Tree) apply(patterns []gitignore.Pattern) {
+	t.all, t.allLeft, t.patterns = maps.Clone(t.files), maps.Clone(t.left), patterns
 	match := sourceignore.NewDefaultMatcher(patterns, nil)
 	for name := range t.files {
 		if match.Match(strings.Split(name, "/"), false) {
@@ -285,7 +299,6 @@ func (t *Tree) ignore() error {
 			t.left[name] = Excluded
 		}
 	}
-	return nil
 }
 
 // index fills what lookups need.

@@ -356,6 +356,73 @@ func TestFromFiles(t *testing.T) {
 	}
 }
 
+// TestTreeWithout: spec.ignore and the .sourceignore files are one list, in which the
+// last pattern that matches decides.
+func TestTreeWithout(t *testing.T) {
+	t.Parallel()
+	const spec = "is excluded by spec.ignore of the repository's GitRepository"
+	for name, tt := range map[string]struct {
+		files    map[string][]byte
+		patterns string
+		want     []string
+		left     map[string]string
+	}{
+		"nothing": {
+			files: map[string][]byte{".sourceignore": []byte("/docs\n"), "a.yaml": nil, "docs/x.yaml": nil, "x.png": nil},
+			want:  []string{".sourceignore", "a.yaml"},
+			left:  map[string]string{"docs/x.yaml": Excluded, "x.png": Excluded},
+		},
+		"removes": {
+			files:    map[string][]byte{"a.yaml": nil, "docs/x.yaml": nil, "x.png": nil},
+			patterns: "# not for Flux\n/docs\n*.png\n",
+			want:     []string{"a.yaml"},
+			left:     map[string]string{"docs/x.yaml": spec, "x.png": Excluded},
+		},
+		"takes back": {
+			files:    map[string][]byte{".sourceignore": []byte("/apps\n/docs\n"), "apps/a.yaml": nil, "apps/b/.sourceignore": []byte("c.yaml\n"), "apps/b/c.yaml": nil, "docs/x.yaml": nil, "x.png": nil, "b.yaml": nil},
+			patterns: "!/apps\n!*.png\n/b.yaml\n",
+			want:     []string{".sourceignore", "apps/a.yaml", "apps/b/.sourceignore", "apps/b/c.yaml", "x.png"},
+			left:     map[string]string{"docs/x.yaml": Excluded, "b.yaml": spec},
+		},
+		"all but one folder": {
+			files:    map[string][]byte{"apps/a.yaml": nil, "b.yaml": nil},
+			patterns: "/*\n!/apps\n",
+			want:     []string{"apps/a.yaml"},
+			left:     map[string]string{"b.yaml": spec},
+		},
+		"more .sourceignore than is read": {
+			files:    map[string][]byte{".sourceignore": []byte(strings.Repeat("/apps\n", MaxPatterns+1)), "apps/a.yaml": nil, "b.yaml": nil},
+			patterns: "/b.yaml\n",
+			want:     []string{".sourceignore", "apps/a.yaml"},
+			left:     map[string]string{"b.yaml": spec},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tree := FromFiles(tt.files)
+			before := slices.Clone(tree.Files())
+			got := tree.Without(tt.patterns)
+			for range 2 { // the second must not see the first
+				if diff := cmp.Diff(tt.want, got.Files()); diff != "" {
+					t.Errorf("files (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(tt.left, got.LeftOut()); diff != "" {
+					t.Errorf("left out (-want +got):\n%s", diff)
+				}
+				got = tree.Without(tt.patterns)
+			}
+			for _, name := range got.Files() {
+				if data, err := got.ReadFile(name); err != nil || !bytes.Equal(data, tt.files[name]) {
+					t.Errorf("%s: %q, %v", name, data, err)
+				}
+			}
+			if diff := cmp.Diff(before, tree.Files()); diff != "" {
+				t.Errorf("the tree itself (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestFromFilesNames: no name leads out of the tree, or round and round.
 func TestFromFilesNames(t *testing.T) {
 	t.Parallel()
