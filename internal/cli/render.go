@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -77,7 +76,7 @@ func complain(s *report.Streams, res *render.Result) error {
 		lines := slices.Clone(list.lines)
 		slices.Sort(lines)
 		for _, l := range slices.Compact(lines) {
-			fmt.Fprintf(s.Err, "%s: %s\n", list.title, strings.ReplaceAll(l, "\n", " "))
+			fmt.Fprintf(s.Err, "%s: %s\n", list.title, render.OneLine(l))
 		}
 	}
 	switch {

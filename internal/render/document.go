@@ -112,7 +112,7 @@ func (d *Document) Text(_ *report.Streams, w io.Writer) error { return d.List(w)
 func (d *Document) List(w io.Writer) error {
 	for _, c := range d.Clusters {
 		for _, o := range c.Objects {
-			if _, err := fmt.Fprintf(w, "%s\t%s\t%s\n", oneLine(c.Name), oneLine(o.key.String()), oneLine(o.from())); err != nil {
+			if _, err := fmt.Fprintf(w, "%s\t%s\t%s\n", OneLine(c.Name), OneLine(o.key.String()), OneLine(o.from())); err != nil {
 				return err
 			}
 		}
@@ -152,12 +152,12 @@ func (d *Document) YAML(w io.Writer) error {
 			}
 			head := ""
 			if len(d.Clusters) > 1 {
-				head = "# cluster " + oneLine(c.Name) + "\n"
+				head = "# cluster " + OneLine(c.Name) + "\n"
 			}
 			for _, p := range o.Placeholders {
-				head += "# stands in: " + oneLine(p) + "\n"
+				head += "# stands in: " + OneLine(p) + "\n"
 			}
-			if _, err := fmt.Fprintf(w, "---\n%s# %s\n%s", head, oneLine(o.from()), b); err != nil {
+			if _, err := fmt.Fprintf(w, "---\n%s# %s\n%s", head, OneLine(o.from()), b); err != nil {
 				return err
 			}
 		}
@@ -177,9 +177,9 @@ func encode(object map[string]any) ([]byte, error) {
 	return b.Bytes(), enc.Close()
 }
 
-// oneLine keeps a text on its line, without control characters: what stands in a
+// OneLine keeps a text on its line, without control characters: what stands in a
 // repository must not move a terminal's cursor or start a line of its own.
-func oneLine(s string) string {
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || !unicode.IsPrint(r) && r != ' ' {
 			return '\uFFFD'
