@@ -88,9 +88,15 @@ func owner(o *render.Object) string {
 
 // others names the owners other than o's, and where they have the object from.
 func others(o *render.Object, owned []*render.Object, places bool) string {
+	const most = 3 // that are named
 	var names []string
+	more := 0
 	for _, other := range owned {
 		if owner(other) == owner(o) {
+			continue
+		}
+		if len(names) == most {
+			more++
 			continue
 		}
 		name := owner(other)
@@ -98,6 +104,9 @@ func others(o *render.Object, owned []*render.Object, places bool) string {
 			name += fmt.Sprintf(" (%s)", at)
 		}
 		names = append(names, name)
+	}
+	if more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), more)
 	}
 	return strings.Join(names, ", ")
 }
