@@ -17,5 +17,9 @@
 //     version of it. Where there is none at all, the kind is reported as not
 //     checked.
 //
+// Of a version of Kubernetes whose OpenAPI is not embedded the nearest one is taken,
+// and the gate says so. What a later version may have is a warning then, and kinds that
+// the nearest does not have are not checked.
+//
 // Values that stand in for secrets are not judged: see [render.Origin].
 package schema
