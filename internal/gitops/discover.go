@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -41,6 +42,14 @@ type Cluster struct {
 	// spec.ignore.
 	Ignore string
 
+	// Include are the folders that the repository's source fills from other sources,
+	// sorted: toPath of its spec.include. What is in them is not in the repository.
+	Include []string
+
+	// Submodules tells that the repository's source fetches Git submodules too: its
+	// spec.recurseSubmodules. They are not in the tree.
+	Submodules bool
+
 	// Substitute are variables of the Kustomization that applies Path, from outside
 	// of the repository.
 	Substitute map[string]string
@@ -52,7 +61,10 @@ type Cluster struct {
 // there are any, are taken as they stand. Else it looks for
 //
 //   - Flux Kustomizations that apply the folder they stand in, which is what
-//     `flux bootstrap` writes;
+//     `flux bootstrap` writes, unless their source is another repository: its
+//     address is neither that of another cluster's source nor a remote of Git. One
+//     that applies the whole repository stands in what it applies wherever it is,
+//     so it must be bootstrap's own, or the only one;
 //   - the sync of a FluxInstance, also in the values of its chart;
 //   - and without any of these, for the folders with Flux Kustomizations that
 //     nothing else applies;
@@ -65,32 +77,27 @@ func Discover(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 	if len(declared) > 0 {
 		return declaredClusters(t, declared)
 	}
-	d := &discovery{tree: t, roots: map[string]Cluster{}}
-	d.scan()
-	for _, ks := range d.kustomizations {
-		d.sync(ks)
-	}
-	for _, doc := range d.others {
-		d.instance(doc)
-	}
+	d := newDiscovery(t)
+	d.synced()
 	if len(d.roots) == 0 {
 		d.unreached()
 	}
-	d.ignored()
+	d.sourced()
 	d.variants()
 	return d.named(), nil
 }
 
 func declaredClusters(t *Tree, declared []config.Cluster) ([]Cluster, error) {
-	d := &discovery{tree: t, roots: map[string]Cluster{}}
-	d.scan()
-	for _, ks := range d.kustomizations {
-		d.sync(ks)
+	d := newDiscovery(t)
+	d.synced()
+	for _, c := range declared {
+		for _, ks := range d.standing {
+			if cleanPath(ks.Scalar("spec", "path")) == cleanPath(c.Path) && !d.foreign(ks) {
+				d.take(ks)
+			}
+		}
 	}
-	for _, doc := range d.others {
-		d.instance(doc)
-	}
-	d.ignored()
+	d.sourced()
 	d.variants()
 	var out []Cluster
 	for _, c := range declared {
@@ -115,7 +122,16 @@ type discovery struct {
 	kustomizations []*Document // of Flux
 	sources        []*Document // that may be the repository's own
 	others         []*Document // that may hold a FluxInstance
+	standing       []*Document // kustomizations that apply the folder they stand in
 	roots          map[string]Cluster
+	urls           []string // of the sources of roots
+}
+
+func newDiscovery(t *Tree) *discovery {
+	d := &discovery{tree: t, roots: map[string]Cluster{}}
+	d.scan()
+	d.standing = slices.DeleteFunc(slices.Clone(d.kustomizations), func(ks *Document) bool { return !d.stands(ks) })
+	return d
 }
 
 // cleanPath makes a path of Flux ("./clusters/a", "") one of the tree.
@@ -155,32 +171,173 @@ func isText(d *Document, fields ...any) bool {
 	return v != nil && v.Kind == yaml.ScalarNode
 }
 
-// sync takes a Kustomization that applies the folder it stands in.
-func (d *discovery) sync(ks *Document) {
+// bootstrapFile is where `flux bootstrap` writes the sync
+// (https://fluxcd.io/flux/installation/bootstrap/).
+const bootstrapFile = "gotk-sync.yaml"
+
+// synced takes what says that Flux begins with a folder, the surest first.
+func (d *discovery) synced() {
+	for _, ks := range d.standing {
+		if path.Base(ks.File) == bootstrapFile {
+			d.take(ks)
+		}
+	}
+	for _, doc := range d.others {
+		d.instance(doc)
+	}
+	var here, whole, elsewhere []*Document
+	for _, ks := range d.standing {
+		switch {
+		case cleanPath(ks.Scalar("spec", "path")) == ".":
+			whole = append(whole, ks)
+		case d.foreign(ks):
+			elsewhere = append(elsewhere, ks)
+		default:
+			here = append(here, ks)
+		}
+	}
+	for _, ks := range here { // after all were compared, so that their order is of no matter
+		d.take(ks)
+	}
+	for _, ks := range whole {
+		if len(d.roots) > 0 && ks.Name == ks.Scalar("spec", "sourceRef", "name") && d.own(ks) {
+			d.take(ks)
+		}
+	}
+	if len(d.roots) > 0 {
+		return
+	}
+	// The remotes of a fork or a mirror are others than the source says.
+	for _, ks := range elsewhere {
+		d.take(ks)
+	}
+	for _, ks := range whole {
+		if len(d.roots) == 0 && d.feeds(ks) {
+			d.take(ks)
+		}
+	}
+}
+
+// stands tells whether a Kustomization applies the folder it stands in.
+func (d *discovery) stands(ks *Document) bool {
 	dir := cleanPath(ks.Scalar("spec", "path"))
-	within := dir == "." || path.Dir(ks.File) == dir || strings.HasPrefix(ks.File, dir+"/")
-	if !within || !d.tree.IsDir(dir) {
-		return
+	if dir != "." && !strings.HasPrefix(ks.File, dir+"/") || !d.tree.IsDir(dir) {
+		return false
 	}
-	if !slices.ContainsFunc(d.tree.Reach(dir), func(f *Folder) bool {
+	return slices.ContainsFunc(d.tree.Reach(dir), func(f *Folder) bool {
 		return slices.ContainsFunc(f.Refs, func(r Ref) bool { return r.Target == ks.File })
-	}) {
+	})
+}
+
+// sourceOf returns what sourceRef of a Kustomization names.
+func sourceOf(ks *Document) (kind, namespace, name string) {
+	return ks.Scalar("spec", "sourceRef", "kind"),
+		cmp.Or(ks.Scalar("spec", "sourceRef", "namespace"), ks.Namespace, "flux-system"),
+		ks.Scalar("spec", "sourceRef", "name")
+}
+
+// declared returns the document of a source, or nil. Of several, for each cluster can
+// have its own, it is the one nearest to file.
+func (d *discovery) declared(file, kind, namespace, name string) (found *Document) {
+	near := -1
+	for _, s := range d.sources {
+		if s.Kind != kind || s.Name != name || s.Namespace != namespace && s.Namespace != "" {
+			continue
+		}
+		n := 0 // folders that both are in, and the file itself
+		for a, b := file+"/", s.File+"/"; ; n++ {
+			x, restA, okA := strings.Cut(a, "/")
+			y, restB, okB := strings.Cut(b, "/")
+			if !okA || !okB || x != y {
+				break
+			}
+			a, b = restA, restB
+		}
+		if n > near {
+			found, near = s, n
+		}
+	}
+	return found
+}
+
+// url returns the address of a Kustomization's source, or "" when the repository
+// does not say.
+func (d *discovery) url(ks *Document) string {
+	kind, namespace, name := sourceOf(ks)
+	s := d.declared(ks.File, kind, namespace, name)
+	switch {
+	case s == nil:
+		return ""
+	case kind == "Bucket":
+		return s.Scalar("spec", "endpoint") + "/" + s.Scalar("spec", "bucketName")
+	}
+	return s.Scalar("spec", "url")
+}
+
+// remotes returns the addresses that Git knows and that a source could have too: a
+// clone of a folder says nothing.
+func (d *discovery) remotes() []string {
+	return slices.DeleteFunc(slices.Clone(d.tree.remotes), func(u string) bool {
+		return !strings.Contains(u, ":") || strings.HasPrefix(u, "file:")
+	})
+}
+
+// foreign tells whether the source of a Kustomization is another repository than
+// this one, as far as anything says what this one is.
+func (d *discovery) foreign(ks *Document) bool {
+	url, remotes := d.url(ks), d.remotes()
+	if url == "" || ks.Scalar("spec", "sourceRef", "kind") != "GitRepository" && len(d.urls) == 0 {
+		return false // Git knows nothing of where an artifact is pushed to
+	}
+	known := slices.Concat(d.urls, remotes)
+	return len(known) > 0 && !slices.ContainsFunc(known, func(u string) bool { return SameURL(u, url) })
+}
+
+// own tells whether the source of a Kustomization is that of a cluster found, or has
+// an address of this repository.
+func (d *discovery) own(ks *Document) bool {
+	if url := d.url(ks); url != "" {
+		return slices.ContainsFunc(slices.Concat(d.urls, d.remotes()), func(u string) bool { return SameURL(u, url) })
+	}
+	kind, namespace, name := sourceOf(ks)
+	for _, c := range d.roots {
+		if c.SourceKind == kind && c.SourceNamespace == namespace && c.SourceName == name {
+			return true
+		}
+	}
+	return false
+}
+
+// feeds tells whether a Kustomization of the whole repository, when nothing else
+// says where Flux begins, can be what begins: not if all the others that apply a
+// folder of this repository take it from another source.
+func (d *discovery) feeds(ks *Document) bool {
+	kind, namespace, name := sourceOf(ks)
+	others := false
+	for _, o := range d.kustomizations {
+		if dir := cleanPath(o.Scalar("spec", "path")); dir == "." || !d.tree.IsDir(dir) {
+			continue
+		}
+		others = true
+		if k, ns, n := sourceOf(o); k == kind && ns == namespace && n == name {
+			return true
+		}
+	}
+	return !others && !d.foreign(ks)
+}
+
+// take makes a Kustomization the sync of a cluster, also of one that so far only a
+// FluxInstance names.
+func (d *discovery) take(ks *Document) {
+	dir := cleanPath(ks.Scalar("spec", "path"))
+	if d.roots[dir].Sync != nil {
 		return
 	}
-	if _, ok := d.roots[dir]; ok {
-		return
-	}
-	ns := ks.Namespace
-	if ns == "" {
-		ns = "flux-system"
-	}
-	sns := ks.Scalar("spec", "sourceRef", "namespace")
-	if sns == "" {
-		sns = ns
-	}
-	d.roots[dir] = Cluster{
-		Path: dir, Sync: ks, Namespace: ns, SyncName: ks.Name, Location: ks.Location(),
-		SourceKind: ks.Scalar("spec", "sourceRef", "kind"), SourceNamespace: sns, SourceName: ks.Scalar("spec", "sourceRef", "name"),
+	c := Cluster{Path: dir, Sync: ks, Namespace: cmp.Or(ks.Namespace, "flux-system"), SyncName: ks.Name, Location: ks.Location()}
+	c.SourceKind, c.SourceNamespace, c.SourceName = sourceOf(ks)
+	d.roots[dir] = c
+	if url := d.url(ks); url != "" {
+		d.urls = append(d.urls, url)
 	}
 }
 
@@ -209,18 +366,34 @@ func (d *discovery) instance(doc *Document) {
 		}
 		c.SourceName, c.SourceNamespace = c.SyncName, c.Namespace
 		d.roots[dir] = c
+		if url := field("url"); url != "" {
+			d.urls = append(d.urls, url)
+		}
 	}
 }
 
-// ignored notes what the sources of the clusters leave out.
-func (d *discovery) ignored() {
+// sourced notes what the sources of the clusters leave out and add.
+func (d *discovery) sourced() {
 	for dir, c := range d.roots {
-		for _, s := range d.sources {
-			if s.Kind == c.SourceKind && s.Name == c.SourceName && (s.Namespace == c.SourceNamespace || s.Namespace == "") {
-				c.Ignore = s.Scalar("spec", "ignore")
-				d.roots[dir] = c
-			}
+		s := d.declared(c.Location.File, c.SourceKind, c.SourceNamespace, c.SourceName)
+		if s == nil {
+			continue
 		}
+		c.Ignore = s.Scalar("spec", "ignore")
+		c.Submodules = s.Scalar("spec", "recurseSubmodules") == "true"
+		if _, list := s.Find("spec", "include"); list != nil && resolve(list).Kind == yaml.SequenceNode {
+			for i := range resolve(list).Content {
+				// Without toPath it is the name of the other source
+				// (https://fluxcd.io/flux/components/source/gitrepositories/#include).
+				to := cmp.Or(s.Scalar("spec", "include", i, "toPath"), s.Scalar("spec", "include", i, "repository", "name"))
+				if to != "" {
+					c.Include = append(c.Include, cleanPath(to))
+				}
+			}
+			slices.Sort(c.Include)
+			c.Include = slices.Compact(c.Include)
+		}
+		d.roots[dir] = c
 	}
 }
 
@@ -228,17 +401,14 @@ func (d *discovery) ignored() {
 // Kustomization applies.
 func (d *discovery) unreached() {
 	applied := map[string]bool{} // files that some Kustomization's path reaches
-	own := map[string]map[string]bool{}
 	for _, ks := range d.kustomizations {
-		files := map[string]bool{}
+		if d.foreign(ks) || slices.Contains(d.standing, ks) {
+			continue // it applies another repository's folder of this name; see feeds
+		}
 		for _, f := range d.tree.Reach(cleanPath(ks.Scalar("spec", "path"))) {
 			for _, r := range f.Refs {
-				files[r.Target] = true
+				applied[r.Target] = true
 			}
-		}
-		own[ks.File] = files
-		for f := range files {
-			applied[f] = true
 		}
 	}
 	for _, ks := range d.kustomizations {

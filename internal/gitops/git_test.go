@@ -91,3 +91,23 @@ func TestRemotes(t *testing.T) {
 		t.Errorf("another owner: %v: %s", err, out)
 	}
 }
+
+func TestSameURL(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"ssh://git@example.org/owner/fleet", "https://example.org/Owner/fleet.git", true},
+		{"git@example.org:owner/fleet.git", "ssh://git@example.org:2222/owner/fleet/", true},
+		{"https://user:secret@example.org/owner/fleet", "http://example.org/owner/fleet", true},
+		{"https://example.org/owner/fleet", "https://example.org/owner/fleet2", false},
+		{"https://example.org/owner/fleet", "https://example.com/owner/fleet", false},
+		{"", "", false},
+		{"", "https://example.org/owner/fleet", false},
+	} {
+		if got, back := SameURL(tt.a, tt.b), SameURL(tt.b, tt.a); got != tt.want || back != tt.want {
+			t.Errorf("%q and %q: %t, the other way round %t, want %t", tt.a, tt.b, got, back, tt.want)
+		}
+	}
+}

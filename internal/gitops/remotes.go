@@ -3,6 +3,7 @@ package gitops
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 )
 
@@ -23,4 +24,24 @@ func Remotes(ctx context.Context, root string) []string {
 		}
 	}
 	return urls
+}
+
+// SameURL compares the addresses of repositories: without scheme, user, port, suffix
+// and case, because the same repository has several. An empty one is like no other.
+func SameURL(a, b string) bool {
+	plain := func(u string) string {
+		u = strings.ToLower(strings.TrimSpace(u))
+		if _, rest, ok := strings.Cut(u, "://"); ok {
+			u = rest
+		} else if host, p, ok := strings.Cut(u, ":"); ok { // git@host:path
+			u = host + "/" + p
+		}
+		host, p, _ := strings.Cut(u, "/")
+		if _, h, ok := strings.Cut(host, "@"); ok {
+			host = h
+		}
+		host, _, _ = strings.Cut(host, ":")
+		return host + "/" + strings.TrimSuffix(strings.Trim(p, "/"), ".git")
+	}
+	return a != "" && plain(a) == plain(b)
 }
