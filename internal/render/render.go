@@ -324,6 +324,10 @@ func (r *renderer) buildOne(ctx context.Context, k *Kustomization) ([]raw, bool)
 	}
 	dir := path.Clean(strings.TrimPrefix(path.Clean("/"+spec.Path), "/"))
 	k.Path = dir
+	if why := r.elsewhere(dir); why != "" && !r.tree.IsDir(dir) {
+		r.unchecked(report.Unchecked{Subject: k.Object.Key().String(), Location: k.Object.Locate("spec", "path"), Reason: fmt.Sprintf("its path %s %s", dir, why)})
+		return nil, false
+	}
 	if !r.tree.IsDir(dir) {
 		fail(ProblemPath, k.Object.Locate("spec", "path"), "spec.path %s is no folder of the repository, or there is no file in it", spec.Path)
 		return nil, false
@@ -410,6 +414,22 @@ func (r *renderer) ownSource(kind, namespace, name, dir string) (bool, string) {
 		return true, ""
 	}
 	return false, fmt.Sprintf("its source, %s %s/%s, is another repository: %s", kind, namespace, name, redact(url))
+}
+
+// elsewhere says why a folder that is not in the tree may be in Flux's artifact; ""
+// if it cannot.
+func (r *renderer) elsewhere(dir string) string {
+	for _, to := range r.sync.Include {
+		if dir == to || strings.HasPrefix(dir, to+"/") {
+			return "comes from another source (spec.include of the repository's source)"
+		}
+	}
+	for up := dir; r.sync.Submodules && up != "." && up != "/"; up = path.Dir(up) {
+		if r.tree.LeftOut()[up] != "" {
+			return "is in a Git submodule, which is not read"
+		}
+	}
+	return ""
 }
 
 // assume says once for a source that it is taken for the repository itself.

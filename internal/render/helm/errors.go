@@ -67,7 +67,7 @@ func (e *ChartError) Error() string {
 // The last two are the same chain of calls. Its last part says what is wrong, and
 // its first where that was used.
 func templateError(chart string, err error) *ChartError {
-	text := strings.TrimSpace(err.Error())
+	text := strings.TrimSpace(unguarded(err.Error()))
 	e := &ChartError{Chart: chart, Message: text}
 	for _, form := range []string{"parse error at (", "execution error at ("} {
 		if rest, ok := strings.CutPrefix(text, form); ok {

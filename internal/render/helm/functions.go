@@ -17,6 +17,7 @@ import (
 	"strings"
 	"text/template"
 	"time"
+	"unicode/utf8"
 )
 
 // now is the time that templates see.
@@ -26,9 +27,14 @@ var now = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 const most = 1_000_000
 
 // functions returns the template functions that are not Helm's own: the list is in
-// the package comment. What a loop may call fails once ctx has ended.
+// the package comment, and the guards. What makes texts fails once ctx has ended.
 func functions(ctx context.Context) template.FuncMap {
+	b := &bound{ctx: ctx}
 	f := template.FuncMap{
+		guardCheck:          b.enter,
+		guardText:           b.text,
+		"durationRound":     durationRound,
+		"decryptAES":        decryptAES,
 		"now":               func() time.Time { return now },
 		"ago":               func(v any) string { return now.Sub(moment(v)).Round(time.Second).String() },
 		"date":              func(layout string, v any) string { return moment(v).Format(layout) },
@@ -65,7 +71,7 @@ func functions(ctx context.Context) template.FuncMap {
 		if n > most {
 			return fmt.Errorf("%d is more than the %d items that a template may ask for", n, most)
 		}
-		return ctx.Err()
+		return b.hand(n)
 	}
 	for name, alphabet := range map[string]string{
 		"randAlphaNum": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
@@ -87,6 +93,35 @@ func functions(ctx context.Context) template.FuncMap {
 	f["until"] = func(n int) ([]int, error) { return steps(0, n, sign1(n), check) }
 	f["untilStep"] = func(from, to, by int) ([]int, error) { return steps(from, to, by, check) }
 	f["seq"] = func(params ...int) (string, error) { return seq(params, check) }
+	// What makes long texts of short ones, with the results of the originals.
+	made := func(s string) (string, error) { return s, b.hand(len(s)) }
+	f["print"] = func(args ...any) (string, error) { return made(fmt.Sprint(args...)) }
+	f["println"] = func(args ...any) (string, error) { return made(fmt.Sprintln(args...)) }
+	f["printf"] = func(format string, args ...any) (string, error) { return made(fmt.Sprintf(format, args...)) }
+	f["replace"] = func(from, to, s string) (string, error) {
+		if n := strings.Count(s, from) * len(to); n > maxHanded {
+			return "", b.hand(n)
+		}
+		return made(strings.ReplaceAll(s, from, to))
+	}
+	indent := func(n int, s string) (string, error) {
+		if n < 0 {
+			return "", fmt.Errorf("%d is no number of spaces", n)
+		}
+		if n > most {
+			return "", check(n)
+		}
+		if err := b.hand(len(s) + (strings.Count(s, "\n")+1)*n); err != nil {
+			return "", err
+		}
+		pad := strings.Repeat(" ", n)
+		return pad + strings.ReplaceAll(s, "\n", "\n"+pad), nil
+	}
+	f["indent"] = indent
+	f["nindent"] = func(n int, s string) (string, error) {
+		out, err := indent(n, s)
+		return "\n" + out, err
+	}
 	return f
 }
 
@@ -181,6 +216,44 @@ func dateInZone(layout string, v any, zone string) string {
 		loc = time.UTC
 	}
 	return moment(v).In(loc).Format(layout)
+}
+
+// durationRound writes a duration, or how long a time has been past, in its largest
+// whole unit.
+func durationRound(v any) string {
+	var d time.Duration
+	switch v := v.(type) {
+	case string:
+		d, _ = time.ParseDuration(v)
+	case int64:
+		d = time.Duration(v)
+	case time.Time:
+		d = now.Sub(v)
+	}
+	const day = 24 * time.Hour
+	d = max(d, -d) // the original leaves the sign out, too
+	for _, u := range []struct {
+		d    time.Duration
+		name string
+	}{{365 * day, "y"}, {30 * day, "mo"}, {day, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
+		if d > u.d {
+			return strconv.FormatInt(int64(d/u.d), 10) + u.name
+		}
+	}
+	return "0s"
+}
+
+// decryptAES returns what encryptAES was given. What was really encrypted stays
+// so: its text is fixed.
+func decryptAES(_, text string) (string, error) {
+	out, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(out) {
+		return "decrypted", nil
+	}
+	return string(out), nil
 }
 
 func keys(dicts ...map[string]any) []string {

@@ -104,12 +104,16 @@ func Render(ctx context.Context, hr *helmv2.HelmRelease, env Env) (*Rendered, er
 
 func (s *source) title() string { return s.chart.Name + " " + s.chart.Version }
 
-// bounded runs f, with an end to its time and a net under it. A template cannot be
-// stopped from outside: one that never ends is left alone, and ends at the next
-// function of ours that it calls.
+// bounded runs f, with an end to its time and memory and a net under it. A template
+// cannot be stopped from outside: one that is given up is left alone, and ends at
+// the next guard or function of ours that it meets. That says nothing about the
+// chart for sure: there are slow machines, and releases beside this one.
 func bounded(ctx context.Context, src *source, limit time.Duration, f func(context.Context) (*Rendered, error)) (*Rendered, error) {
-	inner, cancel := context.WithTimeout(ctx, limit)
+	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	inner, giveUp := context.WithCancelCause(timed)
+	defer giveUp(nil)
+	go watch(inner, maxLive, giveUp)
 	type result struct {
 		out *Rendered
 		err error
@@ -135,7 +139,16 @@ func bounded(ctx context.Context, src *source, limit time.Duration, f func(conte
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, &ChartError{Chart: src.title(), Message: fmt.Sprintf("its templates do not end: they were given %s", limit)}
+	gone := &chart.Unavailable{
+		Chart:  src.title(),
+		Reason: fmt.Sprintf("its templates did not end within %s", limit),
+		Next:   "look for a loop in its templates, or run the check on a faster machine",
+	}
+	if errors.Is(context.Cause(inner), errMemory) {
+		gone.Reason = errMemory.Error()
+		gone.Next = "look for a loop in its templates"
+	}
+	return nil, gone
 }
 
 // releaseName is the name of the release as helm-controller shortens it: Helm

@@ -480,7 +480,7 @@ func TestChartErrors(t *testing.T) {
 		"schema, turned off": {one(echo, schema), "install: {disableSchemaValidation: true}", ""},
 		"Kubernetes version": {strings.Replace(one(echo), "version: 1.2.3", "version: 1.2.3\nkubeVersion: '<1.30'", 1), "", "chart web 1.2.3: it wants Kubernetes <1.30; the clusters have v1.36.0"},
 		"an endless list":    {one("{{ range until 1000000000 }}x{{ end }}"), "", "chart web 1.2.3: web/templates/x.yaml:1: 1000000001 is more than the 1000000 items that a template may ask for (in until 1000000000)"},
-		"an endless helper":  {one(`{{ define "loop" }}{{ include "loop" . }}{{ end }}{{ include "loop" . }}`), "", `chart web 1.2.3: web/templates/x.yaml:1: rendering template has a nested reference name: loop: unable to execute template (in include "loop" .)`},
+		"an endless helper":  {one(`{{ define "loop" }}{{ include "loop" . }}{{ end }}{{ include "loop" . }}`), "", `chart web 1.2.3: web/templates/x.yaml:1: templates call each other without end (in _)`},
 		"a broken chart":     {"-- charts/web/Chart.yaml --\nname: web\n", "", "chart charts/web: validation: chart.metadata.version is required"},
 		"no chart":           {"-- charts/web/README.md --\nname: web\n", "", "chart charts/web: there is no Chart.yaml in it"},
 		"values files":       {one(echo), "chart: {spec: {chart: charts/web, valuesFiles: [gone.yaml], sourceRef: {kind: GitRepository, name: flux-system, namespace: flux-system}}}", "chart web: valuesFiles names gone.yaml, which is not there"},
@@ -734,7 +734,7 @@ func TestTimeBound(t *testing.T) {
 			}
 		}
 	})
-	if got, want := problem(err), "helm.ChartError: chart web 1.0.0: its templates do not end: they were given 1ms"; got != want {
+	if got, want := problem(err), "chart.Unavailable: chart web 1.0.0 cannot be had: its templates did not end within 1ms"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {

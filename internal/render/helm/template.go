@@ -89,6 +89,9 @@ func render(ctx context.Context, hr *helmv2.HelmRelease, env Env, src *source, v
 		}
 		out.Unchecked = unchecked
 	}
+	if err := guardedChart(c); err != nil {
+		return nil, fail("%v", err)
+	}
 	files, err := engine.Engine{CustomTemplateFuncs: functions(ctx)}.Render(c, top)
 	if err != nil {
 		return nil, templateError(src.title(), err)
