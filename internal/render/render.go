@@ -399,6 +399,9 @@ func (r *renderer) ownSource(kind, namespace, name, dir string) (bool, string) {
 		}
 		return false, fmt.Sprintf("its source, %s %s/%s, is not in the repository, and neither is its path %s", kind, namespace, name, dir)
 	}
+	if r.implied(kind, namespace, name) {
+		return true, ""
+	}
 	url, _, _ := unstructured.NestedString(source.Object, "spec", "url")
 	if own != nil {
 		if o, _, _ := unstructured.NestedString(own.Object, "spec", "url"); sameURL(o, url) {

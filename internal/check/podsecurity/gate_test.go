@@ -283,7 +283,7 @@ func TestCreateNamespace(t *testing.T) {
 // end the run.
 func TestHostileObjects(t *testing.T) {
 	t.Parallel()
-	c := &render.Cluster{Name: "example", Releases: []*render.Release{{}}, Objects: objects(t, `apiVersion: v1
+	c := &render.Cluster{Name: "example", Releases: []*render.Release{{Object: &render.Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{}}}}}, Objects: objects(t, `apiVersion: v1
 kind: Namespace
 metadata: {name: app, labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn-version: 1.36, other: [1]}}
 ---
