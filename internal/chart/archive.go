@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,20 +21,46 @@ import (
 // Bounds of a chart. The largest public charts (with their CRDs) have about
 // 2 MiB packed and 30 MiB unpacked.
 const (
-	maxPacked   = 32 << 20  // bytes of an archive
-	maxUnpacked = 256 << 20 // bytes of all files
-	maxFileSize = 16 << 20  // bytes of one file
+	maxPacked   = 32 << 20        // bytes of an archive
+	maxUnpacked = 256 << 20       // bytes of all files
+	maxStream   = 2 * maxUnpacked // bytes of an archive without its compression: files, headers, padding
+	maxFileSize = 16 << 20        // bytes of one file
 	maxFiles    = 20_000
 	maxNested   = 5 // archives in archives: packed dependencies of dependencies
 )
 
 // budget is what may still be unpacked of one chart, with the archives in it.
 type budget struct {
-	bytes int64
-	files int
+	ctx    context.Context
+	bytes  int64
+	files  int   // headers of all kinds count
+	stream int64 // bytes that may still be decompressed
 }
 
-func newBudget() *budget { return &budget{bytes: maxUnpacked, files: maxFiles} }
+func newBudget(ctx context.Context) *budget {
+	return &budget{ctx: ctx, bytes: maxUnpacked, files: maxFiles, stream: maxStream}
+}
+
+// stream ends with an error when too much was read, or when ctx has ended. An
+// archive may have much in it that is no file.
+type stream struct {
+	ctx  context.Context
+	r    io.Reader
+	left int64
+}
+
+var errStream = fmt.Errorf("it unpacks to more than %d MiB", maxStream>>20)
+
+func (s *stream) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := s.r.Read(p)
+	if s.left -= int64(n); s.left < 0 {
+		return 0, errStream
+	}
+	return n, err
+}
 
 func (b *budget) take(name string, size int64) error {
 	b.files--
@@ -70,22 +97,28 @@ func unpack(data []byte, b *budget, depth int) ([]*archive.BufferedFile, error) 
 		return nil, errors.New("it is no gzip archive")
 	}
 	var files []*archive.BufferedFile
-	for tr := tar.NewReader(gz); ; {
+	in := &stream{ctx: b.ctx, r: gz, left: b.stream}
+	damaged := func(err error) error {
+		if b.ctx.Err() != nil || errors.Is(err, errStream) {
+			return err
+		}
+		return fmt.Errorf("its archive is damaged: %w", err)
+	}
+	for tr := tar.NewReader(in); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("its archive is damaged: %w", err)
+			return nil, damaged(err)
 		}
 		switch h.Typeflag {
-		case tar.TypeDir:
-			// Folders cost time too, and archives full of them are no charts.
+		case tar.TypeDir, tar.TypeXGlobalHeader:
+			// Folders and headers cost time too, and archives full of them are no
+			// charts.
 			if err := b.take(h.Name, 0); err != nil {
 				return nil, err
 			}
-			continue
-		case tar.TypeXGlobalHeader:
 			continue
 		case tar.TypeReg:
 		default:
@@ -98,13 +131,14 @@ func unpack(data []byte, b *budget, depth int) ([]*archive.BufferedFile, error) 
 		// A header may say less than there is: what is read counts.
 		content, err := io.ReadAll(io.LimitReader(tr, min(maxFileSize, max(b.bytes, 0))+1))
 		if err != nil {
-			return nil, fmt.Errorf("its archive is damaged: %w", err)
+			return nil, damaged(err)
 		}
 		if err := b.take(name, int64(len(content))); err != nil {
 			return nil, err
 		}
 		files = append(files, &archive.BufferedFile{Name: name, Data: bytes.TrimPrefix(content, utf8bom)})
 	}
+	b.stream = in.left
 	if len(files) == 0 {
 		return nil, errors.New("its archive is empty")
 	}

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path"
@@ -102,8 +103,11 @@ func raw(c *chartv2.Chart, name string) ([]byte, bool) {
 }
 
 // packaged makes a chart of an archive. Its valuesFiles are in the archive.
-func packaged(name string, data []byte) (*Chart, error) {
-	files, err := unpack(data, newBudget(), 0)
+func packaged(ctx context.Context, name string, data []byte) (*Chart, error) {
+	files, err := unpack(data, newBudget(ctx), 0)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, &Invalid{name, err.Error()}
 	}

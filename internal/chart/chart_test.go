@@ -244,7 +244,7 @@ func TestRepositoryProblems(t *testing.T) {
 func TestNoHTTPRepository(t *testing.T) {
 	t.Parallel()
 	_, err := newStore(t, Options{}).Repository(t.Context(), "ftp://user:secret@example.com", "web", "")
-	if got, want := problem(err), "missing: chart web of ftp://user:xxxxx@example.com cannot be had: its HelmRepository has no http or https URL"; got != want {
+	if got, want := problem(err), "missing: chart web of ftp://xxxxx@example.com cannot be had: its HelmRepository has no http or https URL"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -582,7 +582,7 @@ func TestOCI(t *testing.T) {
 		"no such range":   {ref: OCI{SemVer: "9.x"}, problem: `missing: chart HOST/charts/web (9.x) cannot be had: none of its 5 tags is a version in "9.x" NEXT write a range that the registry has a version for`},
 		"bad filter":      {ref: OCI{SemVer: "1.x", SemverFilter: "("}, problem: "missing: chart HOST/charts/web (1.x) cannot be had: its semverFilter is no regular expression: error parsing regexp: missing closing ): `(`"},
 		"bad digest":      {ref: OCI{Digest: "sha256:abc"}, problem: `missing: chart HOST/charts/web@sha256:abc cannot be had: "sha256:abc" is no digest`},
-		"tag in the URL":  {ref: OCI{URL: "oci://" + host + "/charts/web:1.0.0"}, problem: `missing: chart HOST/charts/web:1.0.0:latest cannot be had: "oci://HOST/charts/web:1.0.0" is no repository: repository can only contain the characters ` + "`abcdefghijklmnopqrstuvwxyz0123456789_-./`: charts/web:1.0.0"},
+		"tag in the URL":  {ref: OCI{URL: "oci://" + host + "/charts/web:1.0.0"}, problem: `missing: chart HOST/charts/web:1.0.0:latest cannot be had: "oci://HOST/charts/web:1.0.0" is no repository of a registry (host/name, in small letters, without a login)`},
 		"no oci URL":      {ref: OCI{URL: "https://" + host + "/charts/web"}, problem: `missing: chart https://HOST/charts/web:latest cannot be had: "https://HOST/charts/web" is no oci:// URL`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -695,7 +695,7 @@ func TestArchives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := packaged("web", tc.data)
+			_, err := packaged(context.Background(), "web", tc.data)
 			want := "chart web does not load: " + tc.want
 			if got := problem(err); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
@@ -800,7 +800,7 @@ func TestValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pack, err := packaged("web", packWeb(t, "1.0.0", file{name: "web/values-prod.yaml", content: files["charts/web/values-prod.yaml"]}))
+	pack, err := packaged(context.Background(), "web", packWeb(t, "1.0.0", file{name: "web/values-prod.yaml", content: files["charts/web/values-prod.yaml"]}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -836,7 +836,7 @@ func TestValues(t *testing.T) {
 // TestCopy: what Helm changes in a copy is not changed in the chart.
 func TestCopy(t *testing.T) {
 	t.Parallel()
-	c, err := packaged("web", packWeb(t, "1.0.0",
+	c, err := packaged(context.Background(), "web", packWeb(t, "1.0.0",
 		file{name: "web/charts/part/Chart.yaml", content: chartYAML("part", "1.0.0", "annotations: {a: b}", "dependencies: [{name: deep, alias: d, version: 1.x}]")},
 	))
 	if err != nil {
@@ -927,7 +927,7 @@ func TestNewStore(t *testing.T) {
 // BenchmarkCopy and BenchmarkLoad: what a render costs that copies a chart, and one
 // that would load it again.
 func BenchmarkCopy(b *testing.B) {
-	c, err := packaged("web", packWeb(b, "1.0.0"))
+	c, err := packaged(context.Background(), "web", packWeb(b, "1.0.0"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -937,7 +937,7 @@ func BenchmarkCopy(b *testing.B) {
 }
 
 func BenchmarkLoad(b *testing.B) {
-	files, err := unpack(packWeb(b, "1.0.0"), newBudget(), 0)
+	files, err := unpack(packWeb(b, "1.0.0"), newBudget(context.Background()), 0)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -61,15 +61,25 @@ func (s *Store) Git(ctx context.Context, g Git) (*gitops.Tree, error) {
 		}
 		if !have || !s.offline && g.Commit == "" {
 			err := s.download(ctx, title, cmp.Or(u.Host, "git"), func(ctx context.Context) error {
+				// An empty repository of our own: in the current folder git would
+				// take that one's configuration (insteadOf, credential helpers).
+				dir, err := os.MkdirTemp("", "lumacore-git-")
+				if err != nil {
+					return err
+				}
+				defer os.RemoveAll(dir)
 				c := client{s, g.URL}
-				at, id, err := c.resolve(ctx, g)
+				if _, err := c.run(ctx, dir, nil, "init", "--quiet", "--bare", "--template=", "."); err != nil {
+					return err
+				}
+				at, id, err := c.resolve(ctx, dir, g)
 				if err != nil {
 					return err
 				}
 				if have && id == last.Revision {
 					return nil
 				}
-				if data, err = c.fetch(ctx, at); err != nil {
+				if data, err = c.fetch(ctx, dir, at); err != nil {
 					return err
 				}
 				return s.keep(title, ref, id, data)
@@ -78,7 +88,7 @@ func (s *Store) Git(ctx context.Context, g Git) (*gitops.Tree, error) {
 				return nil, err
 			}
 		}
-		files, err := untar(data)
+		files, err := untar(ctx, data)
 		if err != nil {
 			return nil, &Unavailable{Chart: title, Reason: "what the cache holds of it cannot be read: " + err.Error(), Next: "delete the cache folder"}
 		}
@@ -101,15 +111,11 @@ func (c client) run(ctx context.Context, dir string, stdin io.Reader, args ...st
 	}, args...)...)
 	cmd.Dir, cmd.Stdin = dir, stdin
 	cmd.WaitDelay = 5 * time.Second
-	cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "LC_ALL=C",
+	cmd.Env = append(environment(os.Environ()), "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "LC_ALL=C",
 		"GIT_ALLOW_PROTOCOL="+strings.Join(c.s.git, ":"), "GIT_LFS_SKIP_SMUDGE=1")
-	if os.Getenv("GIT_SSH_COMMAND") == "" {
+	if os.Getenv("GIT_SSH_COMMAND") == "" && os.Getenv("GIT_SSH") == "" {
 		cmd.Env = append(cmd.Env, "GIT_SSH_COMMAND=ssh -o BatchMode=yes -o ConnectTimeout=10")
 	}
-	// A hook of this repository's own (pre-commit) sets these; they would name it.
-	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool {
-		return strings.HasPrefix(v, "GIT_DIR=") || strings.HasPrefix(v, "GIT_WORK_TREE=") || strings.HasPrefix(v, "GIT_INDEX_FILE=")
-	})
 	var stdout, stderr limited
 	stdout.left, stderr.left = maxUnpacked, 64<<10
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -125,6 +131,27 @@ func (c client) run(ctx context.Context, dir string, stdin io.Reader, args ...st
 		return nil, refusal(stderr.String())
 	}
 	return stdout.Bytes(), nil
+}
+
+// kept are the variables of Git that say how to reach and trust a host, and where
+// the user's own configuration is. All others are left out: a hook (pre-commit)
+// sets those that name the repository it runs in, its index and its objects, and
+// GIT_CONFIG_COUNT and GIT_CONFIG_PARAMETERS carry its settings.
+//
+// Source: https://git-scm.com/docs/git#_environment_variables.
+var kept = []string{
+	"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH",
+	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_PROXY_COMMAND",
+	"GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY", "GIT_SSL_VERSION",
+}
+
+// environment returns the variables that git is run with. GIT_SSL_NO_VERIFY is not
+// among them: TLS is verified.
+func environment(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "GIT_") && !slices.Contains(kept, name)
+	})
 }
 
 // limited keeps what is written to it, up to a limit; then it fails.
@@ -151,6 +178,7 @@ func refusal(stderr string) error {
 			break
 		}
 	}
+	said = redactAll(said)
 	lower := strings.ToLower(stderr)
 	for _, mark := range []string{"authentication failed", "could not read username", "permission denied", "terminal prompts disabled", "host key verification failed"} {
 		if strings.Contains(lower, mark) {
@@ -161,14 +189,14 @@ func refusal(stderr string) error {
 }
 
 // resolve returns what to fetch, and the commit (or tag object) that it is now.
-func (c client) resolve(ctx context.Context, g Git) (fetch, id string, err error) {
+func (c client) resolve(ctx context.Context, dir string, g Git) (fetch, id string, err error) {
 	if g.Commit != "" {
 		if !commit.MatchString(g.Commit) {
 			return "", "", &Unavailable{Reason: fmt.Sprintf("%q is no commit", g.Commit), Missing: true}
 		}
 		return g.Commit, g.Commit, nil
 	}
-	out, err := c.run(ctx, "", nil, "ls-remote", "--refs", "--", c.url)
+	out, err := c.run(ctx, dir, nil, "ls-remote", "--refs", "--", c.url)
 	if err != nil {
 		return "", "", err
 	}
@@ -225,15 +253,7 @@ func newestTag(refs map[string]string, semverRange string) (string, error) {
 
 // fetch returns the files of a state as an archive. It reads them from Git's own
 // store: checking them out would run filters and follow links.
-func (c client) fetch(ctx context.Context, ref string) ([]byte, error) {
-	dir, err := os.MkdirTemp("", "lumacore-git-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	if _, err := c.run(ctx, dir, nil, "init", "--quiet", "--bare", "--template=", "."); err != nil {
-		return nil, err
-	}
+func (c client) fetch(ctx context.Context, dir, ref string) ([]byte, error) {
 	if _, err := c.run(ctx, dir, nil, "fetch", "--quiet", "--no-tags", "--depth=1", "--", c.url, ref); err != nil {
 		return nil, err
 	}
@@ -301,13 +321,13 @@ func pack(names []string, r *bufio.Reader) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-func untar(data []byte) (map[string][]byte, error) {
+func untar(ctx context.Context, data []byte) (map[string][]byte, error) {
 	gz, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{}
-	for tr := tar.NewReader(io.LimitReader(gz, 2*maxUnpacked)); ; {
+	for tr := tar.NewReader(&stream{ctx: ctx, r: gz, left: maxStream}); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			return files, nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func (s *Store) archive(ctx context.Context, title, repository string, e *entry)
 	}
 	at, err := resolveURL(repository, e.URLs[0])
 	if err != nil {
-		return nil, &Unavailable{Chart: title, Reason: fmt.Sprintf("the repository's index gives the URL %q for it: %v", e.URLs[0], err), Missing: true}
+		return nil, &Unavailable{Chart: title, Reason: fmt.Sprintf("the repository's index gives the URL %q for it: %v", redact(e.URLs[0]), unwrapURL(err)), Missing: true}
 	}
 	var data []byte
 	err = s.download(ctx, title, at.Host, func(ctx context.Context) error {
@@ -266,16 +267,12 @@ func (s *Store) get(ctx context.Context, at string, limit int64) (data []byte, e
 func request(ctx context.Context, client *http.Client, at string, limit int64) (data []byte, again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
-		return nil, false, err
+		return nil, false, unwrapURL(err)
 	}
 	req.Header.Set("User-Agent", "lumacore")
 	resp, err := client.Do(req)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err // without the URL, which may hold a password
-		}
-		return nil, false, err
+		return nil, false, unwrapURL(err)
 	}
 	defer resp.Body.Close()
 	switch code := resp.StatusCode; {
@@ -297,14 +294,38 @@ func request(ctx context.Context, client *http.Client, at string, limit int64) (
 	return data, false, err
 }
 
-// redact returns a URL without the password in it.
+// unwrapURL returns an error without the URL, which may hold a password.
+func unwrapURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// redact returns a URL as messages may show it: without a login, which may be a
+// token alone, and without the values of a query or a fragment.
 func redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "a URL that cannot be read"
 	}
-	return u.Redacted()
+	if u.User != nil {
+		u.User = url.User("xxxxx")
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "xxxxx"
+	}
+	if u.Fragment != "" {
+		u.Fragment, u.RawFragment = "xxxxx", ""
+	}
+	return u.String()
 }
+
+var urls = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'"<>]+`)
+
+// redactAll redacts the URLs in what a program or a library says.
+func redactAll(text string) string { return urls.ReplaceAllStringFunc(text, redact) }
 
 // title is how messages name a chart.
 func title(name, version string) string {

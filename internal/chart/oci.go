@@ -41,7 +41,7 @@ type OCI struct {
 }
 
 func (o OCI) String() string {
-	out := strings.TrimPrefix(o.URL, "oci://")
+	out := strings.TrimPrefix(redact(o.URL), "oci://")
 	switch {
 	case o.Digest != "":
 		return out + "@" + o.Digest
@@ -118,10 +118,11 @@ func (o OCI) repository() (name.Repository, error) {
 	}
 	repo, err := name.NewRepository(strings.TrimSuffix(url, "/"), opts...)
 	if err != nil {
-		return repo, fmt.Errorf("%q is no repository: %w", o.URL, err)
+		// Its own words repeat the URL, with the login that makes it none.
+		return repo, fmt.Errorf("%q is no repository of a registry (host/name, in small letters, without a login)", redact(o.URL))
 	}
 	if _, tag, ok := strings.Cut(strings.TrimPrefix(url, repo.RegistryStr()), ":"); ok {
-		return repo, fmt.Errorf("its URL has a tag; Flux wants ref.tag: %s", tag)
+		return repo, fmt.Errorf("its URL has a tag; Flux wants ref.tag: %s", redactAll(tag))
 	}
 	return repo, nil
 }

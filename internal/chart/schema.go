@@ -60,7 +60,7 @@ func (l *schemaLoader) Load(at string) (any, error) {
 		return true, nil
 	case "http", "https":
 	default:
-		return nil, fmt.Errorf("%s is not part of the chart", at)
+		return nil, fmt.Errorf("%s is not part of the chart", redact(at))
 	}
 	data, err := l.s.document(l.ctx, at, u.Host)
 	if err != nil {

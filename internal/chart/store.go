@@ -126,7 +126,7 @@ func (s *Store) download(ctx context.Context, chart, host string, fetch func(con
 		s.silent.Store(host, why)
 		return &Unavailable{Chart: chart, Reason: why, Next: nextNetwork}
 	}
-	return &Unavailable{Chart: chart, Reason: err.Error(), Next: nextNetwork}
+	return &Unavailable{Chart: chart, Reason: redactAll(err.Error()), Next: nextNetwork}
 }
 
 const (
@@ -169,5 +169,5 @@ func (s *Store) keep(chart, ref, revision string, data []byte) error {
 // parse makes a chart of an archive, once per content.
 func (s *Store) parse(ctx context.Context, name string, data []byte) (*Chart, error) {
 	type parsed struct{ sha string }
-	return once(ctx, s, parsed{sum(data)}, func(context.Context) (*Chart, error) { return packaged(name, data) })
+	return once(ctx, s, parsed{sum(data)}, func(ctx context.Context) (*Chart, error) { return packaged(ctx, name, data) })
 }

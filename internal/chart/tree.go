@@ -34,7 +34,7 @@ func (s *Store) Tree(ctx context.Context, t *gitops.Tree, at string) (*Chart, er
 		at   string
 	}
 	return once(ctx, s, request{t, at}, func(ctx context.Context) (*Chart, error) {
-		c, err := fromTree(t, at)
+		c, err := fromTree(ctx, t, at)
 		if err != nil {
 			return nil, err
 		}
@@ -59,21 +59,24 @@ func within(name string) string {
 }
 
 // fromTree loads the folder or archive at a path.
-func fromTree(t *gitops.Tree, at string) (*chartv2.Chart, error) {
+func fromTree(ctx context.Context, t *gitops.Tree, at string) (*chartv2.Chart, error) {
 	var files []*archive.BufferedFile
 	var err error
 	switch {
 	case t.IsFile(at):
 		var data []byte
 		if data, err = t.ReadFile(at); err == nil {
-			files, err = unpack(data, newBudget(), 0)
+			files, err = unpack(data, newBudget(ctx), 0)
 		}
 	case !t.IsDir(at):
 		err = errors.New("there is no such folder or file")
 	case !t.IsFile(path.Join(at, "Chart.yaml")):
 		err = errors.New("there is no Chart.yaml in it")
 	default:
-		files, err = treeFiles(t, at)
+		files, err = treeFiles(ctx, t, at)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, &Invalid{at, err.Error()}
@@ -87,7 +90,7 @@ func fromTree(t *gitops.Tree, at string) (*chartv2.Chart, error) {
 
 // treeFiles returns the files of a chart's folder that .helmignore does not
 // exclude.
-func treeFiles(t *gitops.Tree, at string) ([]*archive.BufferedFile, error) {
+func treeFiles(ctx context.Context, t *gitops.Tree, at string) ([]*archive.BufferedFile, error) {
 	rules := ignore.Empty()
 	if data, err := t.ReadFile(path.Join(at, ignore.HelmIgnore)); err == nil {
 		if rules, err = ignore.Parse(bytes.NewReader(data)); err != nil {
@@ -99,7 +102,7 @@ func treeFiles(t *gitops.Tree, at string) ([]*archive.BufferedFile, error) {
 	if at == "." {
 		prefix = ""
 	}
-	b := newBudget()
+	b := newBudget(ctx)
 	all := t.Files()
 	from, _ := slices.BinarySearch(all, prefix)
 	var files []*archive.BufferedFile
@@ -196,9 +199,9 @@ func (s *Store) dependency(ctx context.Context, t *gitops.Tree, at string, want 
 	switch u.Scheme {
 	case "":
 		if want.Repository != "" {
-			return nil, invalid("has the repository %q; Flux knows file://, http(s):// and oci://", want.Repository)
+			return nil, invalid("has the repository %q; Flux knows file://, http(s):// and oci://", redact(want.Repository))
 		}
-		dep, err := fromTree(t, within(path.Join(at, "charts", want.Name)))
+		dep, err := fromTree(ctx, t, within(path.Join(at, "charts", want.Name)))
 		if err != nil {
 			return nil, invalid("is in neither its charts folder nor a repository")
 		}
@@ -206,9 +209,9 @@ func (s *Store) dependency(ctx context.Context, t *gitops.Tree, at string, want 
 	case "file":
 		// "file://../library": the first part of the path is where a URL has its
 		// host.
-		dep, err := fromTree(t, within(path.Join(at, u.Host, u.Path)))
+		dep, err := fromTree(ctx, t, within(path.Join(at, u.Host, u.Path)))
 		if err != nil {
-			return nil, invalid("of %s: %v", want.Repository, err)
+			return nil, invalid("of %s: %v", redact(want.Repository), err)
 		}
 		return fits(dep, want, invalid)
 	case "http", "https":
