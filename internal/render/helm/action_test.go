@@ -25,7 +25,7 @@ func (passThrough) Run(b *bytes.Buffer) (*bytes.Buffer, error) { return b, nil }
 func install(t testing.TB, c *chartv2.Chart, values map[string]any) *releasev1.Release {
 	t.Helper()
 	cfg := action.NewConfiguration(action.ConfigurationSetLogger(slog.NewTextHandler(io.Discard, nil)))
-	cfg.CustomTemplateFuncs = functions(context.Background())
+	cfg.CustomTemplateFuncs = functions(&bound{ctx: context.Background()})
 	in := action.NewInstall(cfg)
 	in.DryRunStrategy = action.DryRunClient
 	in.ReleaseName, in.Namespace = "web", "apps"

@@ -1,7 +1,6 @@
 package helm
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
@@ -27,9 +26,8 @@ var now = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 const most = 1_000_000
 
 // functions returns the template functions that are not Helm's own: the list is in
-// the package comment, and the guards. What makes texts fails once ctx has ended.
-func functions(ctx context.Context) template.FuncMap {
-	b := &bound{ctx: ctx}
+// the package comment, and the guards. What makes texts fails once b's context has ended.
+func functions(b *bound) template.FuncMap {
 	f := template.FuncMap{
 		guardCheck:          b.enter,
 		guardText:           b.text,

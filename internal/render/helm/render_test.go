@@ -480,7 +480,7 @@ func TestChartErrors(t *testing.T) {
 		"schema, turned off": {one(echo, schema), "install: {disableSchemaValidation: true}", ""},
 		"Kubernetes version": {strings.Replace(one(echo), "version: 1.2.3", "version: 1.2.3\nkubeVersion: '<1.30'", 1), "", "chart web 1.2.3: it wants Kubernetes <1.30; the clusters have v1.36.0"},
 		"an endless list":    {one("{{ range until 1000000000 }}x{{ end }}"), "", "chart web 1.2.3: web/templates/x.yaml:1: 1000000001 is more than the 1000000 items that a template may ask for (in until 1000000000)"},
-		"an endless helper":  {one(`{{ define "loop" }}{{ include "loop" . }}{{ end }}{{ include "loop" . }}`), "", `chart web 1.2.3: web/templates/x.yaml:1: templates call each other without end (in _)`},
+		"an endless helper":  {one(`{{ define "loop" }}{{ include "loop" . }}{{ end }}{{ include "loop" . }}`), "", `chart web 1.2.3: web/templates/x.yaml:1: its templates call each other without end`},
 		"a broken chart":     {"-- charts/web/Chart.yaml --\nname: web\n", "", "chart charts/web: validation: chart.metadata.version is required"},
 		"no chart":           {"-- charts/web/README.md --\nname: web\n", "", "chart charts/web: there is no Chart.yaml in it"},
 		"values files":       {one(echo), "chart: {spec: {chart: charts/web, valuesFiles: [gone.yaml], sourceRef: {kind: GitRepository, name: flux-system, namespace: flux-system}}}", "chart web: valuesFiles names gone.yaml, which is not there"},
@@ -726,7 +726,7 @@ func TestTimeBound(t *testing.T) {
 	src := &source{chart: &chart.Chart{Name: "web", Version: "1.0.0"}}
 	ended := make(chan error, 1)
 	_, err := bounded(context.Background(), src, time.Millisecond, func(ctx context.Context) (*Rendered, error) {
-		until := functions(ctx)["until"].(func(int) ([]int, error))
+		until := functions(&bound{ctx: ctx})["until"].(func(int) ([]int, error))
 		for {
 			if _, err := until(2); err != nil {
 				ended <- err

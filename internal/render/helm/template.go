@@ -92,9 +92,14 @@ func render(ctx context.Context, hr *helmv2.HelmRelease, env Env, src *source, v
 	if err := guardedChart(c); err != nil {
 		return nil, fail("%v", err)
 	}
-	files, err := engine.Engine{CustomTemplateFuncs: functions(ctx)}.Render(c, top)
+	b := &bound{ctx: ctx}
+	files, err := engine.Engine{CustomTemplateFuncs: functions(b)}.Render(c, top)
 	if err != nil {
-		return nil, templateError(src.title(), err)
+		bad := templateError(src.title(), err)
+		if b.deep.Load() {
+			bad.Message = errDeep.Error() // instead of hundreds of calls
+		}
+		return nil, bad
 	}
 	docs, err := parse(files, func(file, format string, args ...any) error {
 		return &ChartError{Chart: src.title(), At: report.Location{File: file}, Message: fmt.Sprintf(format, args...)}
