@@ -3,8 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/check/registry"
 	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/report"
 )
 
@@ -114,13 +113,7 @@ EXIT STATUS
 func prefix(ctx context.Context, dir string) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	// As in gitops.Open: in a container of CI the repository may be another user's,
-	// and in a hook Git's variables point elsewhere.
-	cmd := exec.CommandContext(ctx, "git", "-C", dir, "-c", "safe.directory=*", "rev-parse", "--show-prefix")
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "GIT_") && !strings.HasPrefix(kv, "GIT_EXEC_PATH=") && !strings.HasPrefix(kv, "GIT_CONFIG_")
-	})
-	out, err := cmd.Output()
+	out, err := gitops.Git(ctx, dir, "rev-parse", "--show-prefix").Output()
 	if err != nil {
 		return ""
 	}

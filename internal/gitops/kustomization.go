@@ -158,6 +158,7 @@ func (f *Folder) read(data []byte, docs []*Document) error {
 		}
 	}
 	list("resources", k.Resources)
+	//lint:ignore SA1019 repositories still have it, and kustomize still reads it
 	list("bases", k.Bases)
 	list("components", k.Components)
 	list("crds", k.Crds)
@@ -173,6 +174,7 @@ func (f *Folder) read(data []byte, docs []*Document) error {
 		list("patches", []string{p.Path})
 		f.inline("patches", p.Patch, lines[p.Patch])
 	}
+	//lint:ignore SA1019 as above
 	for _, p := range k.PatchesJson6902 {
 		list("patchesJson6902", []string{p.Path})
 		f.inline("patchesJson6902", p.Patch, lines[p.Patch])
@@ -180,6 +182,7 @@ func (f *Folder) read(data []byte, docs []*Document) error {
 	for _, p := range k.Replacements {
 		list("replacements", []string{p.Path})
 	}
+	//lint:ignore SA1019 as above
 	for _, p := range k.PatchesStrategicMerge {
 		if v := string(p); strings.ContainsAny(v, "\n{") && !Remote(v) {
 			f.inline("patchesStrategicMerge", v, lines[v])

@@ -404,11 +404,11 @@ func (r *renderer) ownSource(kind, namespace, name, dir string) (bool, string) {
 	}
 	url, _, _ := unstructured.NestedString(source.Object, "spec", "url")
 	if own != nil {
-		if o, _, _ := unstructured.NestedString(own.Object, "spec", "url"); sameURL(o, url) {
+		if o, _, _ := unstructured.NestedString(own.Object, "spec", "url"); gitops.SameURL(o, url) {
 			return true, ""
 		}
 	}
-	if slices.ContainsFunc(r.opt.Remotes, func(u string) bool { return sameURL(u, url) }) {
+	if slices.ContainsFunc(r.opt.Remotes, func(u string) bool { return gitops.SameURL(u, url) }) {
 		return true, ""
 	}
 	if s.SourceName == "" && len(r.opt.Remotes) == 0 && here {
@@ -448,26 +448,6 @@ func (r *renderer) assume(source *Object, url string) {
 			Next:   "run the check in a clone, whose remote says which repository it is",
 		})
 	}
-}
-
-// sameURL compares the addresses of repositories: without scheme, user, port,
-// suffix and case, because the same repository has several.
-func sameURL(a, b string) bool {
-	norm := func(u string) string {
-		u = strings.ToLower(strings.TrimSpace(u))
-		if _, rest, ok := strings.Cut(u, "://"); ok {
-			u = rest
-		} else if host, p, ok := strings.Cut(u, ":"); ok { // git@host:path
-			u = host + "/" + p
-		}
-		host, p, _ := strings.Cut(u, "/")
-		if _, h, ok := strings.Cut(host, "@"); ok {
-			host = h
-		}
-		host, _, _ = strings.Cut(host, ":")
-		return host + "/" + strings.TrimSuffix(strings.Trim(p, "/"), ".git")
-	}
-	return a != "" && norm(a) == norm(b)
 }
 
 // ready splits what waits into those whose variables are all there and the rest.
