@@ -18,10 +18,10 @@ fi
 grep -rlE --include='*_test.go' '^func Fuzz' internal | sort | while read -r file; do
   grep -oE '^func Fuzz[A-Za-z]+' "$file" | sed 's/^func //' | while read -r target; do
     case $target in
-      *"$wanted"*)
-        echo "==> $target ($(dirname "$file")), $time"
-        go test "./$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "$time" </dev/null
-        ;;
+    *"$wanted"*)
+      echo "==> $target ($(dirname "$file")), $time"
+      go test "./$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "$time" </dev/null
+      ;;
     esac
   done
 done
