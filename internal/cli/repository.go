@@ -82,6 +82,8 @@ func root(ctx context.Context, args []string) (string, error) {
 
 // open reads and renders the repository that the arguments name.
 func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository, error) {
+	hurry()
+	go render.Prepare()
 	dir, err := root(ctx, args)
 	if err != nil {
 		return nil, err
@@ -129,7 +131,6 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 		defer func(was http.RoundTripper) { http.DefaultTransport = was }(http.DefaultTransport)
 		http.DefaultTransport = refusing{}
 	}
-	hurry()
 	progress, done := f.progress()
 	defer done()
 	r.result, err = render.Render(ctx, tree, clusters, render.Options{

@@ -30,6 +30,15 @@ import (
 // builds that change it take it alone, with a fresh schema before and after.
 var globalSchema sync.RWMutex
 
+// Prepare parses kustomize's schema, which the first build waits for otherwise.
+// Called in a goroutine of its own while files are read, it costs no time where
+// there is a second core.
+func Prepare() {
+	globalSchema.RLock()
+	defer globalSchema.RUnlock()
+	openapi.Schema()
+}
+
 // withSchema runs f, which builds and uses what it built: kustomize's resources ask
 // the schema even for their own names. alone says that a kustomization among those
 // that f builds changes the schema.
