@@ -540,8 +540,11 @@ func (r *renderer) meetSync(o *Object) {
 		if k.Object.Key() != o.Key() || k.Object.Origin.Kustomization != "" {
 			continue
 		}
-		if met := r.kustomization(o); met != nil && !k.Implied && !equality.Semantic.DeepEqual(met.Spec.Spec, k.Spec.Spec) && r.given == nil {
-			r.patched = o
+		if met := r.kustomization(o); met != nil && !k.Implied && r.given == nil {
+			r.substitute(met) // as the root has it, so that only a patch differs
+			if !equality.Semantic.DeepEqual(met.Spec.Spec, k.Spec.Spec) {
+				r.patched = o
+			}
 		}
 		k.Object, k.Implied = o, false
 	}

@@ -69,7 +69,7 @@ func guarded(text string) (string, error) {
 	top := syntax.New("guard")
 	top.Mode = syntax.SkipFuncCheck
 	if _, err := top.Parse(text, "", "", trees); err != nil {
-		return text, nil //nolint:nilerr // see above
+		return text, nil // see above
 	}
 	g := guard{text: text}
 	g.insert(0, "{{"+guardCheck+"}}")
