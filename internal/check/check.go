@@ -16,6 +16,7 @@ import (
 	"time"
 
 	utilversion "k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/rest"
 
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
@@ -44,7 +45,54 @@ type Input struct {
 	// FailOn is the least severity that makes the check fail. Empty: what
 	// lumacore.yaml says, else error.
 	FailOn report.Severity
+	// Base is the repository as it was before a change. With it, the report holds only
+	// what the change causes, and rules that need it can look at the change itself.
+	Base *Base
+	// History lets gates look at the commits of the repository too: all of them, or
+	// with a Base those since.
+	History bool
+	// APIServer connects to the API server on which the render is tried
+	// (--dry-run); nil: none. Its second result lets go of it.
+	APIServer func(ctx context.Context) (*rest.Config, func(), error)
+	// ProdApproved says that somebody has approved what the change does to
+	// production.
+	ProdApproved bool
+	// Offline keeps gates from asking anybody outside of this machine.
+	Offline bool
+	// Cache is the folder in which gates keep what they know of content that they
+	// have seen; "" for none. What is kept there may be deleted at any time.
+	Cache string
+
 	// Known are all gates that there are, for names in lumacore.yaml and in
 	// annotations. Nil: the ones that run.
 	Known []*Gate
+}
+
+// Base is a repository before a change.
+type Base struct {
+	Revision string // as it was asked for: "origin/main"
+	Commit   string // its full name
+	Tree     *gitops.Tree
+	Render   *render.Result
+	Config   *config.Config
+}
+
+// What rules may need: [report.Rule.Needs].
+const (
+	NeedsBase      = "--changed-since"
+	NeedsHistory   = "--history"
+	NeedsAPIServer = "--dry-run"
+)
+
+// has tells whether the input has what a rule needs.
+func (in *Input) has(need string) bool {
+	switch need {
+	case NeedsBase:
+		return in.Base != nil
+	case NeedsHistory:
+		return in.History
+	case NeedsAPIServer:
+		return in.APIServer != nil
+	}
+	return true
 }

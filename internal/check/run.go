@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -23,7 +24,60 @@ import (
 //
 // The error is a [*config.Error] when lumacore.yaml names a rule or gate that there
 // is not, or an internal one, which names the gate.
+//
+// With a [Base] the report holds only what base does not have: see
+// [report.CheckReport.Since]. Gates run over the base only where that can matter.
 func Run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, error) {
+	rep, running, err := run(ctx, gates, in)
+	if err != nil {
+		return nil, err
+	}
+	if in.Base != nil {
+		if err := since(ctx, running, in, rep); err != nil {
+			return nil, err
+		}
+	}
+	report.SetFingerprints(rep.Findings)
+	for _, g := range running {
+		rep.Gates = append(rep.Gates, result(rep, g))
+	}
+	return rep, nil
+}
+
+// since takes out of a report what the base has too. Only gates that have something
+// to say now are asked what they said before; since what an exception fits depends on
+// all of them, all are asked when the gate of exceptions is among them.
+func since(ctx context.Context, running []*Gate, in *Input, rep *report.CheckReport) error {
+	speaks := map[string]bool{}
+	for _, f := range rep.Findings {
+		speaks[f.Gate()] = true
+	}
+	for _, u := range rep.NotChecked {
+		speaks[u.Gate] = true
+	}
+	var gates []*Gate
+	for _, g := range running {
+		if speaks[g.Name] || speaks[ConfigGate.Name] {
+			gates = append(gates, g)
+		}
+	}
+	b := report.Base{Revision: in.Base.Revision, Commit: in.Base.Commit}
+	if len(speaks) == 0 {
+		rep.Base = &b
+		return nil
+	}
+	was := *in
+	was.Tree, was.Render, was.Config, was.Base, was.History = in.Base.Tree, in.Base.Render, in.Base.Config, nil, false
+	base, _, err := run(ctx, gates, &was)
+	if err != nil {
+		return fmt.Errorf("at %s: %w", in.Base.Revision, err)
+	}
+	rep.Since(base, b)
+	return nil
+}
+
+// run is [Run] without the comparison. It returns the gates that ran, too.
+func run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, []*Gate, error) {
 	if !slices.Contains(gates, ConfigGate) {
 		gates = append(slices.Clone(gates), ConfigGate)
 	}
@@ -37,12 +91,12 @@ func Run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, er
 	}
 	p, err := newPolicy(in.Config, in.Known, in.Now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
 	rep := &report.CheckReport{
 		TypeMeta: report.Meta("CheckReport"), FailOn: in.FailOn, Off: []string{}, Findings: []report.Finding{},
-		NotChecked: []report.Unchecked{}, Gates: []report.GateResult{},
+		NotChecked: []report.Unchecked{}, Gates: []report.GateResult{}, NotRun: []report.NotRun{},
 	}
 	if rep.FailOn == "" {
 		rep.FailOn = in.Config.Check.FailOn
@@ -54,12 +108,16 @@ func Run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, er
 		rep.KubeVersion = fmt.Sprintf("%d.%d", v.Major(), v.Minor())
 	}
 
-	// A gate all of whose rules are off does not run.
-	ran := map[string]bool{}
+	// A gate all of whose rules are off, or need what is not there, does not run.
+	ran, without := map[string]bool{}, map[string][]string{}
 	var running []*Gate
 	for _, g := range gates {
 		on := false
 		for _, rule := range g.Rules {
+			if !in.has(rule.Needs) && !p.off(rule.ID) {
+				without[rule.Needs] = append(without[rule.Needs], rule.ID)
+				continue
+			}
 			if p.off(rule.ID) {
 				rep.Off = append(rep.Off, rule.ID)
 				continue
@@ -71,12 +129,16 @@ func Run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, er
 			running = append(running, g)
 		}
 	}
+	for _, need := range slices.Sorted(maps.Keys(without)) {
+		slices.Sort(without[need])
+		rep.NotRun = append(rep.NotRun, report.NotRun{Needs: need, Rules: without[need]})
+	}
 	slices.Sort(rep.Off)
 	slices.SortFunc(rep.Rules, func(a, b report.Rule) int { return strings.Compare(a.ID, b.ID) })
 
 	reporters, err := runAll(ctx, running, in)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a := newAnnotations(in)
 	for _, r := range reporters {
@@ -112,11 +174,7 @@ func Run(ctx context.Context, gates []*Gate, in *Input) (*report.CheckReport, er
 	rep.Findings = merge(rep.Findings, report.Finding.Compare, func(f *report.Finding) *[]string { return &f.Clusters })
 	rep.NotChecked = merge(rep.NotChecked, report.Unchecked.Compare, func(u *report.Unchecked) *[]string { return &u.Clusters })
 	rep.Placeholders = merge(rep.Placeholders, report.Placeholder.Compare, func(p *report.Placeholder) *[]string { return &p.Clusters })
-	report.SetFingerprints(rep.Findings)
-	for _, g := range running {
-		rep.Gates = append(rep.Gates, result(rep, g))
-	}
-	return rep, nil
+	return rep, running, nil
 }
 
 // runAll runs gates at the same time.

@@ -138,7 +138,7 @@ func TestRunReport(t *testing.T) {
 			{Name: "lazy", Title: "nothing", NotChecked: 1},
 			{Name: "config", Title: check.ConfigGate.Title},
 		},
-		Off: []string{},
+		NotRun: []report.NotRun{}, Off: []string{},
 		Findings: []report.Finding{{
 			Rule: "fake/map", Severity: report.Warning, Message: "it is there", Fix: "delete it",
 			Location: report.Location{File: "a/one.yaml", Line: 5}, Source: "data: {a: b}", Object: "ConfigMap app/one", Clusters: []string{"a"},

@@ -78,8 +78,9 @@ EXIT STATUS
 			if err != nil {
 				return err
 			}
-			defer repo.tree.Close()
+			defer repo.close()
 			in.Tree, in.Render, in.Config, in.KubeVersion = repo.tree, repo.result, repo.config, repo.kube
+			in.Base, in.Cache, in.Offline = repo.base, repo.cache, f.offline
 			rep, err := check.Run(cmd.Context(), run, in)
 			if err != nil {
 				return err
@@ -103,6 +104,7 @@ EXIT STATUS
 	cmd.Flags().StringArrayVar(&gates, "gate", nil, "only this `gate`: "+strings.Join(gateNames(), "|")+"; may be repeated (default all)")
 	cmd.Flags().StringVar(&severity, "severity", "", "show findings of this `severity` or above: error|warning|info (default info)")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "the least `severity` that fails the check: error|warning|info (default check.failOn of lumacore.yaml, else error)")
+	cmd.Flags().StringVar(&f.since, "changed-since", "", "report only what has changed since this `revision` of Git, such as origin/main: what it has too is only counted")
 	cmd.Flags().BoolVar(&f.requireCharts, "require-charts", false, "a chart that cannot be had is an error, and not only named as not checked")
 	return cmd
 }

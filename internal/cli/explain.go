@@ -132,10 +132,13 @@ func explainText(b *strings.Builder, s *report.Streams, r report.Rule) {
 	for _, part := range []struct{ title, text string }{
 		{"Why", wrap(r.Why)},
 		{"Fix", wrap(r.Fix)},
+		{"Runs only with the flag", needs(r)},
 		{"Found by the rule", r.Bad},
 		{"After the fix", r.Good},
 	} {
-		section(b, part.title, part.text)
+		if part.text != "" {
+			section(b, part.title, part.text)
+		}
 	}
 	if r.Gate() != check.ConfigGate.Name { // whose findings are about exceptions themselves
 		section(b, "To suppress it for one object, as long as the object has this annotation",
@@ -146,6 +149,13 @@ func explainText(b *strings.Builder, s *report.Streams, r report.Rule) {
 	section(b, "To give it another severity in lumacore.yaml: error, warning, info or off",
 		"check:\n  severity:\n    "+r.ID+": info\n")
 	fmt.Fprintf(b, "\nMore: %s\n", r.Link)
+}
+
+func needs(r report.Rule) string {
+	if r.Needs == "" {
+		return ""
+	}
+	return r.Needs + "\n"
 }
 
 // section writes a title and, indented, a text.

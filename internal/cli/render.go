@@ -40,7 +40,7 @@ listed on stderr, and the exit status is 1.`,
 			if err != nil {
 				return err
 			}
-			defer repo.tree.Close()
+			defer repo.close()
 			if err := only.Validate(repo.result); err != nil {
 				return err
 			}

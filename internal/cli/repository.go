@@ -18,6 +18,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"lumacore.dev/lumacore/internal/chart"
+	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/lab/programs"
@@ -37,6 +38,7 @@ type repositoryFlags struct {
 	offline       bool
 	remoteBases   bool
 	requireCharts bool
+	since         string // a revision to compare with, of the verbs that can
 }
 
 func (f *repositoryFlags) add(fs *pflag.FlagSet) {
@@ -52,6 +54,16 @@ type repository struct {
 	config *config.Config
 	kube   *utilversion.Version
 	result *render.Result
+	cache  string      // folder of what is kept between runs
+	base   *check.Base // of --changed-since
+}
+
+// close lets go of the files.
+func (r *repository) close() {
+	if r.base != nil {
+		r.base.Tree.Close()
+	}
+	r.tree.Close()
 }
 
 // root returns the folder of the repository: the argument, or, from the current
@@ -98,32 +110,39 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 		}
 		return nil, report.Misuse("name the folder of a Flux repository", "%w", err)
 	}
+	r := &repository{tree: tree}
 	defer func() {
 		if err != nil {
-			tree.Close()
+			r.close()
 		}
 	}()
-	r := &repository{tree: tree}
-	if r.config, err = config.Load(tree); err != nil {
+	if err = f.render(ctx, dir, r); err != nil {
 		return nil, err
+	}
+	return r, nil
+}
+
+// render renders the repository, and the revision that it is compared with.
+func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository) (err error) {
+	if r.config, err = config.Load(r.tree); err != nil {
+		return err
 	}
 	if r.kube, err = f.version(r.config); err != nil {
-		return nil, err
+		return err
 	}
-	clusters, err := gitops.Discover(tree, r.config.Clusters)
+	clusters, err := gitops.Discover(r.tree, r.config.Clusters)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if clusters, err = f.chosen(clusters); err != nil {
-		return nil, err
+		return err
 	}
-	cache, err := programs.DefaultCache()
-	if err != nil {
-		return nil, err
+	if r.cache, err = programs.DefaultCache(); err != nil {
+		return err
 	}
-	store, err := chart.NewStore(chart.Options{Offline: f.offline, CacheDir: filepath.Join(cache, "charts")})
+	store, err := chart.NewStore(chart.Options{Offline: f.offline, CacheDir: filepath.Join(r.cache, "charts")})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !f.remoteBases {
 		// What kustomize would fetch is refused before it is built. Should something
@@ -133,7 +152,7 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 	}
 	progress, done := f.progress()
 	defer done()
-	r.result, err = render.Render(ctx, tree, clusters, render.Options{
+	options := render.Options{
 		KubeVersion:      r.kube.String(),
 		EnvironmentLabel: r.config.EnvironmentLabel,
 		AllowRemoteBases: f.remoteBases,
@@ -141,8 +160,44 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 		RequireCharts:    f.requireCharts,
 		Remotes:          gitops.Remotes(ctx, dir),
 		Progress:         progress,
+	}
+	if r.result, err = render.Render(ctx, r.tree, clusters, options); err != nil || f.since == "" {
+		return err
+	}
+	r.base, err = f.renderBase(ctx, dir, r, options)
+	return err
+}
+
+// renderBase renders the revision that the repository is compared with.
+func (f *repositoryFlags) renderBase(ctx context.Context, dir string, r *repository, options render.Options) (*check.Base, error) {
+	tree, commit, err := gitops.OpenRevision(ctx, dir, f.since, r.tree)
+	var missing *gitops.RevisionError
+	if errors.As(err, &missing) {
+		return nil, report.Misuse(missing.Next, "%w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &check.Base{Revision: f.since, Commit: commit, Tree: tree}
+	if b.Config, err = config.Load(tree); err != nil {
+		tree.Close()
+		return nil, fmt.Errorf("at %s: %w", f.since, err)
+	}
+	clusters, err := gitops.Discover(tree, b.Config.Clusters)
+	if err != nil {
+		tree.Close()
+		return nil, fmt.Errorf("at %s: %w", f.since, err)
+	}
+	// A cluster that was asked for may be new.
+	clusters = slices.DeleteFunc(clusters, func(c gitops.Cluster) bool {
+		return len(f.clusters) > 0 && !slices.Contains(f.clusters, c.Name)
 	})
-	return r, err
+	options.EnvironmentLabel = b.Config.EnvironmentLabel
+	if b.Render, err = render.Render(ctx, tree, clusters, options); err != nil {
+		tree.Close()
+		return nil, err
+	}
+	return b, nil
 }
 
 // refusing is a transport that reaches nobody.

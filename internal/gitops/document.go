@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -46,12 +45,6 @@ type ParseError struct {
 
 func (e *ParseError) Error() string { return fmt.Sprintf("%s: %s", e.Location, e.Reason) }
 
-type parsed struct {
-	once sync.Once
-	docs []*Document
-	err  error
-}
-
 // IsYAML tells whether the name is that of a YAML file.
 func IsYAML(name string) bool {
 	ext := path.Ext(name)
@@ -61,15 +54,13 @@ func IsYAML(name string) bool {
 // Documents returns the documents of a YAML file. On a [ParseError] it returns
 // the documents before the mistake too. Empty documents are left out.
 func (t *Tree) Documents(name string) ([]*Document, error) {
-	v, _ := t.parsing.LoadOrStore(name, &parsed{})
-	p := v.(*parsed)
-	p.once.Do(func() {
-		var data []byte
-		if data, p.err = t.ReadFile(name); p.err == nil {
-			p.docs, p.err = ParseDocuments(name, data)
-		}
-	})
-	return p.docs, p.err
+	data, err := t.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	e := t.files[name]
+	e.parse.Do(func() { e.docs, e.wrong = ParseDocuments(name, data) })
+	return e.docs, e.wrong
 }
 
 // ParseDocuments parses data as the content of the named file. Its error is a

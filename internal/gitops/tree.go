@@ -40,7 +40,7 @@ const Excluded = "is excluded by .sourceignore or by source-controller's default
 // (https://github.com/fluxcd/pkg/blob/main/artifact/storage/archive.go).
 //
 // Names are relative to the root, with slashes, cleaned. The zero value is of no
-// use; call [Open] or [FromFiles].
+// use; call [Open], [OpenRevision] or [FromFiles].
 type Tree struct {
 	Root    string            // where it was opened, for messages
 	files   map[string]*entry // by name
@@ -56,19 +56,25 @@ type Tree struct {
 	patterns []gitignore.Pattern // of all .sourceignore files
 
 	mu      sync.Mutex
-	read    int64    // bytes
-	parsing sync.Map // of *parsed, by name
+	read    int64 // bytes
 	folders folders
+	blobs   *blobs // of a revision; nil for a folder
 }
 
+// entry is a file. Trees of which a file is the same share it.
 type entry struct {
-	size int64
-	once sync.Once
-	data []byte
-	err  error
+	size   int64
+	object string // its name in Git, of a revision's file
+	once   sync.Once
+	data   []byte
+	err    error
 
 	split sync.Once
 	lines []int // where each line begins
+
+	parse sync.Once
+	docs  []*Document
+	wrong error // what [ParseDocuments] said
 }
 
 // Open takes a snapshot of the folder root: of the files that Git knows or would
@@ -145,7 +151,7 @@ func FromFiles(files map[string][]byte) *Tree {
 func (t *Tree) Without(patterns string) *Tree {
 	out := &Tree{
 		Root: t.Root, root: t.root, remotes: t.remotes, files: maps.Clone(t.all), dirs: map[string][]string{}, left: maps.Clone(t.allLeft),
-		all: t.all, allLeft: t.allLeft, patterns: t.patterns,
+		all: t.all, allLeft: t.allLeft, patterns: t.patterns, blobs: t.blobs,
 	}
 	list := sourceignore.ReadPatterns(strings.NewReader(patterns), nil)
 	match := sourceignore.NewDefaultMatcher(slices.Concat(t.patterns, list[:min(len(list), MaxPatterns)]), nil)
@@ -164,6 +170,9 @@ func (t *Tree) Without(patterns string) *Tree {
 
 // Close lets go of the folder. Files that were not read cannot be read then.
 func (t *Tree) Close() error {
+	if t.blobs != nil {
+		t.blobs.close()
+	}
 	if t.root == nil {
 		return nil
 	}
@@ -363,6 +372,9 @@ func (t *Tree) load(name string, e *entry) ([]byte, error) {
 	t.mu.Unlock()
 	if over {
 		return nil, fmt.Errorf("%s: the repository's files have more than %d MiB", name, MaxTreeSize>>20)
+	}
+	if e.object != "" {
+		return t.blobs.read(e.object)
 	}
 	f, err := t.root.Open(name) // refuses a path that leaves the root, also through links
 	if err != nil {

@@ -25,11 +25,67 @@ type CheckReport struct {
 	Findings     []Finding     `json:"findings"`     // sorted; the suppressed ones too
 	NotChecked   []Unchecked   `json:"notChecked"`   // sorted
 	Placeholders []Placeholder `json:"placeholders"` // sorted
-	Rules        []Rule        `json:"-"`            // of the gates that ran, sorted by id
+	NotRun       []NotRun      `json:"notRun"`       // rules that need a flag which was not given, by flag
+	// Base is set when the report holds only what a change causes.
+	Base  *Base  `json:"base,omitempty"`
+	Rules []Rule `json:"-"` // of the gates that ran, sorted by id
 
 	// Hidden are the findings that count and that [CheckReport.Show] has taken out,
 	// by severity.
 	Hidden map[Severity]int `json:"-"`
+}
+
+// NotRun names rules that did not run, because they need a flag.
+type NotRun struct {
+	Needs string   `json:"needs"` // "--changed-since"
+	Rules []string `json:"rules"` // sorted
+}
+
+// Base is the revision that a change is compared with, and what was left out of the
+// report because it is there already.
+type Base struct {
+	Revision   string `json:"revision"` // as it was asked for: "origin/main"
+	Commit     string `json:"commit"`
+	Findings   int    `json:"findings"` // that count, and that the change does not cause
+	Suppressed int    `json:"suppressed"`
+	NotChecked int    `json:"notChecked"`
+}
+
+// Since takes out of the report what base, the report of another revision, has too:
+// the same finding of the same object, wherever it stands by now. What is there more
+// often than it was stays as often as it was added.
+func (r *CheckReport) Since(base *CheckReport, b Base) {
+	had := map[string]int{}
+	for i := range base.Findings {
+		had[base.Findings[i].key()]++
+	}
+	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool {
+		k := f.key()
+		if had[k] == 0 {
+			return false
+		}
+		had[k]--
+		if f.Suppressed != nil {
+			b.Suppressed++
+		} else {
+			b.Findings++
+		}
+		return true
+	})
+	clear(had)
+	for i := range base.NotChecked {
+		had[base.NotChecked[i].key()]++
+	}
+	r.NotChecked = slices.DeleteFunc(r.NotChecked, func(u Unchecked) bool {
+		k := u.key()
+		if had[k] == 0 {
+			return false
+		}
+		had[k]--
+		b.NotChecked++
+		return true
+	})
+	r.Base = &b
 }
 
 // ClusterSeen says what was rendered of a cluster, so that a pass over nothing

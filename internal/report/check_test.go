@@ -52,6 +52,8 @@ func exampleReport() *CheckReport {
 			{Secret: "Secret app/read", From: "OnePasswordItem app/read", Type: "Opaque", Clusters: []string{"home"}, Location: Location{"apps/secret.yaml", 1}},
 			{Secret: "Secret app/write", From: "SOPS", Clusters: []string{"home", "lab"}, Location: Location{"apps/secret.sops.yaml", 1}},
 		},
+		NotRun: []NotRun{{Needs: "--changed-since", Rules: []string{"promotion/prod"}}, {Needs: "--dry-run", Rules: []string{"dryrun/refused", "dryrun/warned"}}},
+		Base:   &Base{Revision: "origin/main", Commit: "45121baf60bdea2c4da09e2463bfbfd8bb4aea97", Findings: 1, Suppressed: 2, NotChecked: 3},
 	}
 	add := func(f Finding) {
 		f.Severity = map[string]Severity{"images/no-digest": Warning}[f.Rule]
@@ -114,7 +116,7 @@ func emptyReport() *CheckReport {
 		TypeMeta: Meta("CheckReport"), KubeVersion: "1.36", FailOn: Error,
 		Clusters: []ClusterSeen{{Name: "home", Path: "clusters/home", Kustomizations: 1, Built: 1, Objects: 3, Pods: 1}},
 		Gates:    []GateResult{{Name: "images", Title: "images that can change"}},
-		Off:      []string{}, Findings: []Finding{}, NotChecked: []Unchecked{}, Placeholders: []Placeholder{},
+		Off:      []string{}, Findings: []Finding{}, NotChecked: []Unchecked{}, Placeholders: []Placeholder{}, NotRun: []NotRun{},
 		Rules: []Rule{{ID: "images/no-digest", Title: "an image with a tag and no digest", Severity: Warning, Why: "A tag can be moved.", Fix: "add the digest", Link: "https://example.com/digest"}},
 	}
 }
@@ -292,7 +294,7 @@ func TestSARIFResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := log.Runs[0]
-	if len(run.Results) != len(r.Findings) || len(run.Invocations[0].Notifications) != len(r.NotChecked) {
+	if len(run.Results) != len(r.Findings) || len(run.Invocations[0].Notifications) != len(r.NotChecked)+len(r.NotRun) {
 		t.Fatalf("%d results and %d notifications for %d findings and %d things not checked",
 			len(run.Results), len(run.Invocations[0].Notifications), len(r.Findings), len(r.NotChecked))
 	}
@@ -616,6 +618,8 @@ func TestCheckSchemaNamesEveryField(t *testing.T) {
 		{"location", defs["location"], reflect.TypeFor[Location]()},
 		{"unchecked", defs["unchecked"], reflect.TypeFor[Unchecked]()},
 		{"placeholder", defs["placeholder"], reflect.TypeFor[Placeholder]()},
+		{"notRun", defs["notRun"], reflect.TypeFor[NotRun]()},
+		{"base", defs["base"], reflect.TypeFor[Base]()},
 	} {
 		schema := c.schema.(map[string]any)
 		var properties, required []string

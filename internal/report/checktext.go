@@ -292,7 +292,35 @@ func (t *checkText) summary() {
 	if len(t.Off) > 0 {
 		t.section("Turned off in lumacore.yaml: %s", strings.Join(t.Off, ", "))
 	}
+	for i, n := range t.NotRun {
+		if i == 0 {
+			t.section("Not run")
+		}
+		t.line(4, "  without %s: %s", n.Needs, strings.Join(n.Rules, ", "))
+	}
+	if b := t.Base; b != nil {
+		t.WriteByte('\n')
+		t.line(2, "Only what has changed since %s (%s) is shown%s", clean(b.Revision, mostName), clean(b.Commit[:min(len(b.Commit), 12)], mostName), b.left())
+	}
 	t.section("%s", t.verdict())
+}
+
+// left says what is not shown because it was there before.
+func (b *Base) left() string {
+	var parts []string
+	if b.Findings > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s", b.Findings, plural(b.Findings, "finding")))
+	}
+	if b.Suppressed > 0 {
+		parts = append(parts, fmt.Sprintf("%d suppressed", b.Suppressed))
+	}
+	if b.NotChecked > 0 {
+		parts = append(parts, fmt.Sprintf("%d not checked", b.NotChecked))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; there before: " + strings.Join(parts, ", ")
 }
 
 // ratio says how many of all are done: "8 of 9 HelmReleases rendered".

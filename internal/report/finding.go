@@ -45,6 +45,9 @@ type Rule struct {
 	Why      string   `json:"why"`      // what goes wrong if nothing is done
 	Fix      string   `json:"fix"`      // what to do, in the imperative
 	Link     string   `json:"link"`     // the source of the rule, or where it is explained at length
+	// Needs is the flag without which the rule does not run, such as
+	// "--changed-since"; empty for most. The report names the rules that did not run.
+	Needs string `json:"needs,omitempty"`
 	// Bad is the smallest example that the rule finds, Good the same after the
 	// fix. Each is YAML (one file of a cluster), or several files in txtar form.
 	// A test runs both.
@@ -166,6 +169,24 @@ func join(parts ...string) string {
 		fmt.Fprintf(&b, "%d:%s", len(p), p)
 	}
 	return b.String()
+}
+
+// key is what a finding shares with the same finding of another revision: not the
+// line, nor the file of an object, which may have moved.
+func (f *Finding) key() string {
+	file, off := f.Location.File, ""
+	if f.Object != "" {
+		file = ""
+	}
+	if f.Suppressed != nil {
+		off = "suppressed"
+	}
+	return join(f.Rule, string(f.Severity), off, file, f.Object, f.Template, f.Message)
+}
+
+// key is the same for what was not checked.
+func (u *Unchecked) key() string {
+	return join(u.Gate, u.Subject, u.Reason)
 }
 
 // Unchecked is something that a gate could not look at. It is part of every

@@ -55,8 +55,8 @@ type (
 
 // JUnit writes the report as JUnit XML: a suite for each gate, a failed test for
 // each finding that makes the check fail, a passed one for each other finding, with
-// what it says as output, a skipped one for what is suppressed or was not checked,
-// and a passed one for a gate without findings. A check that passes has no failed
+// what it says as output, a skipped one for what is suppressed, was not checked or did
+// not run, and a passed one for a gate without findings. A check that passes has no failed
 // test.
 func (r *CheckReport) JUnit(w io.Writer) error {
 	names := make([]string, 0, len(r.Gates)+1)
@@ -66,6 +66,13 @@ func (r *CheckReport) JUnit(w io.Writer) error {
 	for _, u := range r.NotChecked { // "render" need not be among the gates
 		if !slices.Contains(names, u.Gate) {
 			names = append(names, u.Gate)
+		}
+	}
+	for _, n := range r.NotRun {
+		for _, rule := range n.Rules {
+			if gate := (Rule{ID: rule}).Gate(); !slices.Contains(names, gate) {
+				names = append(names, gate)
+			}
 		}
 	}
 	all := junitSuites{Name: "lumacore check"}
@@ -132,6 +139,13 @@ func (r *CheckReport) junitSuite(gate string) junitSuite {
 			Name: junitName("", u.Subject), Class: "not-checked/" + gate, File: at.File, Line: at.Line,
 			Skipped: &junitSkipped{notChecked(u)},
 		})
+	}
+	for _, n := range r.NotRun {
+		for _, rule := range n.Rules {
+			if (Rule{ID: rule}).Gate() == gate {
+				add(junitCase{Name: rule, Class: "not-run/" + gate, Skipped: &junitSkipped{"needs " + n.Needs}})
+			}
+		}
 	}
 	if !counted && slices.ContainsFunc(r.Gates, func(g GateResult) bool { return g.Name == gate }) {
 		c := junitCase{Name: fmt.Sprintf("no findings in %d %s", r.Objects(), plural(r.Objects(), "object")), Class: gate}

@@ -180,6 +180,12 @@ func (r *CheckReport) SARIF(w io.Writer) error {
 			Locations: []sarifLocation{sarifPlace(r.inWorkTree(u.Location, u.Clusters), "", u.Subject)},
 		})
 	}
+	for _, n := range r.NotRun {
+		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{
+			Level: "note", Message: sarifText{Text: "Not run without " + n.Needs + ": " + strings.Join(n.Rules, ", ")},
+			Locations: []sarifLocation{},
+		})
+	}
 	return writeJSON(w, sarifLog{
 		Schema:  "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
 		Version: "2.1.0", Runs: []sarifRun{run},

@@ -3,6 +3,7 @@ package checktest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -28,16 +29,57 @@ var Now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 // clusters, the folder cluster is the only one: all YAML in it is applied by an
 // implied Kustomization flux-system/flux-system. Gates beside it run too; findings of
 // others, which are those of check.ConfigGate, are left out.
+//
+// A file base:NAME is the file NAME as it was before the change that is looked at; if
+// it is empty, there was no such file. All others were as they are. With such a file
+// the gate has a [check.Base].
 func Run(t testing.TB, gate *check.Gate, repository string, beside ...*check.Gate) *report.CheckReport {
 	t.Helper()
-	files := map[string][]byte{}
+	in := Input(t, repository)
+	gates := append([]*check.Gate{gate}, beside...)
+	rep, err := check.Run(t.Context(), gates, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep.Findings = slices.DeleteFunc(rep.Findings, func(f report.Finding) bool {
+		return !slices.ContainsFunc(gates, func(g *check.Gate) bool { return g.Name == f.Gate() })
+	})
+	return rep
+}
+
+// Input renders a repository as [Run] does.
+func Input(t testing.TB, repository string) *check.Input {
+	t.Helper()
+	files, before := map[string][]byte{}, map[string][]byte{}
 	archive := txtar.Parse([]byte(repository))
 	for _, f := range archive.Files {
-		files[f.Name] = f.Data
+		if name, ok := strings.CutPrefix(f.Name, "base:"); ok {
+			before[name] = f.Data
+		} else {
+			files[f.Name] = f.Data
+		}
 	}
-	if len(files) == 0 {
+	if len(archive.Files) == 0 {
 		files["cluster/objects.yaml"] = []byte(repository)
 	}
+	kube := utilversion.MustParse("1.36.0")
+	in := &check.Input{KubeVersion: kube, Now: Now, Offline: true, Cache: t.TempDir()}
+	in.Tree, in.Config, in.Render = rendered(t, files, kube)
+	if len(before) > 0 {
+		all := maps.Clone(files)
+		for name, data := range before {
+			if all[name] = data; len(data) == 0 {
+				delete(all, name)
+			}
+		}
+		in.Base = &check.Base{Revision: "base", Commit: "0123456789abcdef0123456789abcdef01234567"}
+		in.Base.Tree, in.Base.Config, in.Base.Render = rendered(t, all, kube)
+	}
+	return in
+}
+
+func rendered(t testing.TB, files map[string][]byte, kube *utilversion.Version) (*gitops.Tree, *config.Config, *render.Result) {
+	t.Helper()
 	tree := gitops.FromFiles(files)
 	cfg, err := config.Load(tree)
 	if err != nil {
@@ -54,23 +96,13 @@ func Run(t testing.TB, gate *check.Gate, repository string, beside ...*check.Gat
 	if err != nil {
 		t.Fatal(err)
 	}
-	kube := utilversion.MustParse("1.36.0")
 	res, err := render.Render(t.Context(), tree, clusters, render.Options{
 		KubeVersion: kube.String(), EnvironmentLabel: cfg.EnvironmentLabel, Charts: charts, RequireCharts: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &check.Input{Tree: tree, Render: res, Config: cfg, KubeVersion: kube, Now: Now}
-	gates := append([]*check.Gate{gate}, beside...)
-	rep, err := check.Run(t.Context(), gates, in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rep.Findings = slices.DeleteFunc(rep.Findings, func(f report.Finding) bool {
-		return !slices.ContainsFunc(gates, func(g *check.Gate) bool { return g.Name == f.Gate() })
-	})
-	return rep
+	return tree, cfg, res
 }
 
 // Lines are the findings that count, one line each: "file:line rule message".

@@ -25,6 +25,9 @@ func Rules(gates []*check.Gate) []byte {
 		}
 		for _, r := range g.Rules {
 			fmt.Fprintf(&b, "\n### %s\n\n**%s**: %s.\n\n%s\n\n**Fix:** %s\n\n**More:** <%s>\n", r.ID, r.Severity, prose(r.Title), prose(r.Why), prose(r.Fix), r.Link)
+			if r.Needs != "" {
+				fmt.Fprintf(&b, "\nRuns only with `%s`.\n", r.Needs)
+			}
 			example(&b, "Found by the rule:", r.Bad)
 			example(&b, "After the fix:", r.Good)
 		}
