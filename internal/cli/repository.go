@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
+	"lumacore.dev/lumacore/internal/cache"
 	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/config"
@@ -159,6 +160,7 @@ func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository)
 		Charts:           store,
 		RequireCharts:    f.requireCharts,
 		Remotes:          gitops.Remotes(ctx, dir),
+		Builds:           render.NewBuildCache(cache.Open(filepath.Join(r.cache, "builds"))),
 		Progress:         progress,
 	}
 	if r.result, err = render.Render(ctx, r.tree, clusters, options); err != nil || f.since == "" {

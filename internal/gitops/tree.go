@@ -3,6 +3,7 @@ package gitops
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +69,9 @@ type entry struct {
 	once   sync.Once
 	data   []byte
 	err    error
+
+	hash sync.Once
+	sum  [sha256.Size]byte
 
 	split sync.Once
 	lines []int // where each line begins
@@ -363,6 +367,17 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	}
 	e.once.Do(func() { e.data, e.err = t.load(name, e) })
 	return e.data, e.err
+}
+
+// Sum returns the SHA-256 of a file's content.
+func (t *Tree) Sum(name string) ([sha256.Size]byte, error) {
+	data, err := t.ReadFile(name)
+	if err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	e := t.files[name]
+	e.hash.Do(func() { e.sum = sha256.Sum256(data) })
+	return e.sum, nil
 }
 
 func (t *Tree) load(name string, e *entry) ([]byte, error) {

@@ -46,18 +46,20 @@ type raw struct {
 type builds struct {
 	tree   *gitops.Tree
 	remote bool
-	done   sync.Map // of *folder, by the hash of file and data
+	cache  *BuildCache // nil: nothing is kept
+	done   sync.Map    // of *folder, by the hash of file and data
 }
 
 // folder is one build.
 type folder struct {
-	dir  string
-	file string // the kustomization file
-	kus  types.Kustomization
-	data []byte // its content
-	once sync.Once
-	raws []raw
-	err  error
+	dir   string
+	file  string // the kustomization file
+	kus   types.Kustomization
+	data  []byte // its content
+	asked *asked // what kustomize looks for; nil: nobody wants to know
+	once  sync.Once
+	raws  []raw
+	err   error
 }
 
 // inspect looks at what a build would read: the files, for gate yaml, and what is
@@ -237,6 +239,18 @@ func (b *builds) run(f *folder) (raws []raw, err error) {
 		more = append(more, path.Join(f.dir, c))
 	}
 	reached := b.tree.Reach(f.dir, more...)
+	if c := b.cache; c != nil && !b.remote {
+		k := b.key(f, reached)
+		if raws, ok := c.find(b.tree, k); ok {
+			return raws, nil
+		}
+		f.asked = &asked{names: map[string]bool{}}
+		defer func() {
+			if err == nil {
+				c.keep(b.tree, k, f.asked, raws)
+			}
+		}()
+	}
 	alone := slices.ContainsFunc(reached, func(r *gitops.Folder) bool { return r.Global })
 	err = withSchema(alone, func() error {
 		m, err := b.kustomize(f, f.data)
@@ -255,7 +269,7 @@ func (b *builds) run(f *folder) (raws []raw, err error) {
 
 // kustomize builds a folder with data as its kustomization file.
 func (b *builds) kustomize(f *folder, data []byte) (resmap.ResMap, error) {
-	fsys := treeFS{tree: b.tree, name: f.file, data: data}
+	fsys := treeFS{tree: b.tree, name: f.file, data: data, asked: f.asked}
 	if b.remote {
 		fsys.disk = filesys.MakeFsOnDisk()
 	}

@@ -24,10 +24,11 @@ const mount = "/repository"
 // fluxcd/pkg/kustomize has a file system for the same purpose, over a folder on
 // disk; ours also serves trees that are not on disk, and reads each file once.
 type treeFS struct {
-	tree *gitops.Tree
-	name string // of the replaced file
-	data []byte
-	disk filesys.FileSystem // for clones of remote bases; nil: there are none
+	tree  *gitops.Tree
+	name  string // of the replaced file
+	data  []byte
+	asked *asked             // notes what is looked for; nil: nobody wants to know
+	disk  filesys.FileSystem // for clones of remote bases; nil: there are none
 }
 
 var errReadOnly = errors.New("the repository is read-only")
@@ -54,7 +55,7 @@ func (f treeFS) Exists(p string) bool {
 	if d := f.cloned(p); d != nil {
 		return d.Exists(p)
 	}
-	name, ok := f.rel(p)
+	name, ok := f.noted(p)
 	return ok && (name == f.name || f.tree.IsFile(name) || f.tree.IsDir(name))
 }
 
@@ -62,7 +63,7 @@ func (f treeFS) IsDir(p string) bool {
 	if d := f.cloned(p); d != nil {
 		return d.IsDir(p)
 	}
-	name, ok := f.rel(p)
+	name, ok := f.noted(p)
 	return ok && f.tree.IsDir(name)
 }
 
@@ -70,7 +71,7 @@ func (f treeFS) ReadFile(p string) ([]byte, error) {
 	if d := f.cloned(p); d != nil {
 		return d.ReadFile(p)
 	}
-	name, ok := f.rel(p)
+	name, ok := f.noted(p)
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%s is outside of the repository", p)
@@ -87,7 +88,7 @@ func (f treeFS) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
 		return d.CleanedAbs(p)
 	}
 	p = path.Clean(filepath.ToSlash(p))
-	name, ok := f.rel(p)
+	name, ok := f.noted(p)
 	switch {
 	case !ok:
 		return "", "", fmt.Errorf("%s is outside of the repository", p)
@@ -103,7 +104,7 @@ func (f treeFS) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
 }
 
 func (f treeFS) ReadDir(p string) ([]string, error) {
-	name, ok := f.rel(p)
+	name, ok := f.noted(p)
 	if !ok || !f.tree.IsDir(name) {
 		return nil, &fs.PathError{Op: "read", Path: p, Err: fs.ErrNotExist}
 	}
