@@ -2,9 +2,12 @@ package chart
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"hash"
 	"maps"
 	"path"
+	"sync"
 
 	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
 	"sigs.k8s.io/yaml"
@@ -20,10 +23,33 @@ type Chart struct {
 
 	loaded *chartv2.Chart
 	file   func(name string) ([]byte, bool) // that valuesFiles may name
+
+	sum func() [sha256.Size]byte
+}
+
+// Sum returns the SHA-256 of all that the chart is made of, its dependencies included.
+func (c *Chart) Sum() [sha256.Size]byte { return c.sum() }
+
+// addChart adds the files of a chart, each with its length before it.
+func addChart(h hash.Hash, c *chartv2.Chart) {
+	fmt.Fprintf(h, "%d files, %d dependencies\n", len(c.Raw), len(c.Dependencies()))
+	for _, f := range c.Raw {
+		fmt.Fprintf(h, "%d:%s%d:", len(f.Name), f.Name, len(f.Data))
+		h.Write(f.Data)
+	}
+	for _, d := range c.Dependencies() {
+		addChart(h, d)
+	}
 }
 
 func newChart(c *chartv2.Chart, file func(string) ([]byte, bool)) *Chart {
-	return &Chart{Name: c.Name(), Version: c.Metadata.Version, loaded: c, file: file}
+	sum := sync.OnceValue(func() (sum [sha256.Size]byte) {
+		h := sha256.New()
+		addChart(h, c)
+		h.Sum(sum[:0])
+		return sum
+	})
+	return &Chart{Name: c.Name(), Version: c.Metadata.Version, loaded: c, file: file, sum: sum}
 }
 
 // Copy returns a chart that Helm may change: it rewrites the metadata, the values

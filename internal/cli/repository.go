@@ -160,7 +160,7 @@ func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository)
 		Charts:           store,
 		RequireCharts:    f.requireCharts,
 		Remotes:          gitops.Remotes(ctx, dir),
-		Builds:           render.NewBuildCache(cache.Open(filepath.Join(r.cache, "builds"))),
+		Cache:            render.NewCache(cache.Open(filepath.Join(r.cache, "builds"))),
 		Progress:         progress,
 	}
 	if r.result, err = render.Render(ctx, r.tree, clusters, options); err != nil || f.since == "" {

@@ -46,8 +46,8 @@ type raw struct {
 type builds struct {
 	tree   *gitops.Tree
 	remote bool
-	cache  *BuildCache // nil: nothing is kept
-	done   sync.Map    // of *folder, by the hash of file and data
+	cache  *Cache   // nil: nothing is kept
+	done   sync.Map // of *folder, by the hash of file and data
 }
 
 // folder is one build.

@@ -80,7 +80,7 @@ func (r *renderer) template(ctx context.Context) ([]*Kustomization, error) {
 }
 
 // env is what the releases of one wave are rendered in.
-func (r *renderer) env(scopes map[[2]string]bool, versions []string) helm.Env {
+func (r *renderer) env(scopes map[string]bool, versions []string) helm.Env {
 	return helm.Env{
 		Tree: r.tree, Charts: r.opt.Charts, KubeVersion: r.opt.KubeVersion, APIVersions: versions,
 		Lookup: func(group, kind, namespace, name string) *unstructured.Unstructured {
@@ -103,10 +103,7 @@ func (r *renderer) env(scopes map[[2]string]bool, versions []string) helm.Env {
 			own, _ := r.ownSource(source.GetKind(), source.GetNamespace(), source.GetName(), "\x00") // no folder: the path is no hint
 			return own
 		},
-		Scope: func(group, kind string) (namespaced, known bool) {
-			namespaced, known = scopes[[2]string{group, kind}]
-			return namespaced, known
-		},
+		Scopes: scopes,
 		Kustomize: func(fsys filesys.FileSystem, dir string) (resmap.ResMap, error) {
 			// No Kustomization is built while releases are, and post-renderers have no
 			// schema of their own: the result may be used outside.
@@ -117,6 +114,7 @@ func (r *renderer) env(scopes map[[2]string]bool, versions []string) helm.Env {
 			})
 			return m, err
 		},
+		Cache: r.opt.Cache.charts(),
 	}
 }
 
@@ -132,8 +130,8 @@ func (r *renderer) implied(kind, namespace, name string) bool {
 
 // served lists what the definitions among objects serve: whether a kind has
 // namespaces, and the API versions, which charts ask for.
-func served(objects []*Object) (scopes map[[2]string]bool, versions []string) {
-	scopes = map[[2]string]bool{}
+func served(objects []*Object) (scopes map[string]bool, versions []string) {
+	scopes = map[string]bool{}
 	for _, o := range objects {
 		if !o.Is("apiextensions.k8s.io", "CustomResourceDefinition") {
 			continue
@@ -141,7 +139,7 @@ func served(objects []*Object) (scopes map[[2]string]bool, versions []string) {
 		group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
 		kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
 		scope, _, _ := unstructured.NestedString(o.Object, "spec", "scope")
-		scopes[[2]string{group, kind}] = scope == "Namespaced"
+		scopes[group+"/"+kind] = scope == "Namespaced"
 		list, _, _ := unstructured.NestedSlice(o.Object, "spec", "versions")
 		for _, v := range list {
 			m, ok := v.(map[string]any)

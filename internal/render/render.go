@@ -34,7 +34,7 @@ type Options struct {
 	Workers          int          // how much is done at the same time; GOMAXPROCS if 0
 	Charts           *chart.Store // nil: no HelmRelease is rendered
 	RequireCharts    bool         // a chart that cannot be had is a problem too
-	Builds           *BuildCache  // keeps what was built; nil: nothing is kept
+	Cache            *Cache       // keeps what was built; nil: nothing is kept
 	Remotes          []string     // addresses of the repository's own Git remotes
 	// Progress is called now and then with how many Kustomizations and HelmReleases
 	// are done and how many are known. May be nil.
@@ -52,7 +52,7 @@ func Render(ctx context.Context, t *gitops.Tree, clusters []gitops.Cluster, opt 
 	of := map[string]*builds{} // by what the cluster's source leaves out
 	for _, gc := range clusters {
 		if of[gc.Ignore] == nil {
-			of[gc.Ignore] = &builds{tree: t, remote: opt.AllowRemoteBases, cache: opt.Builds}
+			of[gc.Ignore] = &builds{tree: t, remote: opt.AllowRemoteBases, cache: opt.Cache}
 			if gc.Ignore != "" {
 				of[gc.Ignore].tree = t.Without(gc.Ignore)
 			}

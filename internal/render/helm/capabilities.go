@@ -161,11 +161,7 @@ func scopes(docs []doc, crds []Object, env Env) func(*unstructured.Unstructured)
 		if c, ok := cluster[gk]; ok {
 			return !c
 		}
-		if env.Scope != nil {
-			if namespaced, known := env.Scope(gk.Group, gk.Kind); known {
-				return namespaced
-			}
-		}
-		return true
+		namespaced, known := env.Scopes[gk.Group+"/"+gk.Kind]
+		return namespaced || !known
 	}
 }

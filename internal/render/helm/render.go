@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"lumacore.dev/lumacore/internal/cache"
 	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/gitops"
 )
@@ -36,11 +37,12 @@ type Env struct {
 	// OwnRepository tells whether a source (a GitRepository or Bucket) is the
 	// repository that Tree is of.
 	OwnRepository func(source *unstructured.Unstructured) bool
-	// Scope tells whether the objects of a custom resource have a namespace, as far
-	// as the CRDs of the render tell. May be nil.
-	Scope func(group, kind string) (namespaced, known bool)
+	// Scopes tells whether the objects of custom resources have a namespace, by
+	// "group/kind", as far as the CRDs of the render tell.
+	Scopes map[string]bool
 	// Kustomize builds a folder, under the locks that kustomize needs.
 	Kustomize func(fs filesys.FileSystem, dir string) (resmap.ResMap, error)
+	Cache     *Cache // nil: nothing is kept
 }
 
 // Rendered is what a release's chart makes.
@@ -79,6 +81,15 @@ func Render(ctx context.Context, hr *helmv2.HelmRelease, env Env) (*Rendered, er
 	if err != nil {
 		return nil, err
 	}
+	key, known := cache.Key{}, false
+	if env.Cache != nil {
+		if key, known = env.key(hr, src, vals); known {
+			if out, ok := env.Cache.find(key); ok {
+				out.Chart, out.Version, out.Placeholders = src.chart.Name, src.chart.Version, placeholders
+				return out, nil
+			}
+		}
+	}
 	if !hr.GetInstall().DisableSchemaValidation {
 		// What schemas refer to is downloaded here, in the store's own time.
 		for _, schema := range schemas(src.chart.Copy()) {
@@ -97,6 +108,9 @@ func Render(ctx context.Context, hr *helmv2.HelmRelease, env Env) (*Rendered, er
 			}
 		}
 		return nil, err
+	}
+	if known {
+		env.Cache.keep(key, src, out)
 	}
 	out.Chart, out.Version, out.Placeholders = src.chart.Name, src.chart.Version, placeholders
 	return out, nil

@@ -302,9 +302,7 @@ func summary(out *Rendered) string {
 func TestNamespaces(t *testing.T) {
 	t.Parallel()
 	env := site{files: one(namespaced)}.env(t)
-	env.Scope = func(group, kind string) (bool, bool) {
-		return false, group == "cert-manager.io" && kind == "ClusterIssuer"
-	}
+	env.Scopes = map[string]bool{"cert-manager.io/ClusterIssuer": false}
 	out, err := Render(context.Background(), release(t, ""), env)
 	if err != nil {
 		t.Fatal(err)

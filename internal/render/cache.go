@@ -10,26 +10,39 @@ import (
 
 	"lumacore.dev/lumacore/internal/cache"
 	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render/helm"
 	"lumacore.dev/lumacore/internal/report"
 )
 
-// BuildCache keeps what kustomize built, between renders and between runs: building is
-// more than half of a render, and most folders have not changed since the last one.
-// It is safe for concurrent use.
+// Cache keeps what kustomize built and what charts were rendered to, between renders and
+// between runs: that is most of a render, and most folders have not changed since the
+// last one. It is safe for concurrent use.
 //
 // A build is found by what it is known to read: the kustomization with what the Flux
 // Kustomization adds, and the content of all files that it refers to, also through
 // other folders. An entry notes besides what kustomize did ask for, files that are not
 // there included, and is used only where all of that is as it was. Builds that fail,
-// that fetch, or that make a Secret with values in it are not kept.
-type BuildCache struct {
-	folder *cache.Folder
-	memory sync.Map // of *keptBuild, by cache.Key
+// that fetch, or that make a Secret with values in it are not kept. For charts see
+// [helm.Cache].
+type Cache struct {
+	releases *helm.Cache
+	folder   *cache.Folder
+	memory   sync.Map // of *keptBuild, by cache.Key
 }
 
-// NewBuildCache returns a cache with a folder, which may be nil: then it keeps builds
-// for the renders of this process alone.
-func NewBuildCache(folder *cache.Folder) *BuildCache { return &BuildCache{folder: folder} }
+// NewCache returns a cache with a folder, which may be nil: then it is for the renders
+// of this process alone.
+func NewCache(folder *cache.Folder) *Cache {
+	return &Cache{releases: helm.NewCache(folder), folder: folder}
+}
+
+// charts returns the part for charts; nil if there is no cache.
+func (c *Cache) charts() *helm.Cache {
+	if c == nil {
+		return nil
+	}
+	return c.releases
+}
 
 // keptBuild is a build as it is kept.
 type keptBuild struct {
@@ -100,7 +113,7 @@ func (b *builds) key(f *folder, reached []*gitops.Folder) cache.Key {
 }
 
 // find returns the objects of a build that was kept.
-func (c *BuildCache) find(t *gitops.Tree, k cache.Key) ([]raw, bool) {
+func (c *Cache) find(t *gitops.Tree, k cache.Key) ([]raw, bool) {
 	if c == nil {
 		return nil, false
 	}
@@ -139,7 +152,7 @@ func (c *BuildCache) find(t *gitops.Tree, k cache.Key) ([]raw, bool) {
 }
 
 // keep keeps the objects of a build.
-func (c *BuildCache) keep(t *gitops.Tree, k cache.Key, a *asked, raws []raw) {
+func (c *Cache) keep(t *gitops.Tree, k cache.Key, a *asked, raws []raw) {
 	if c == nil {
 		return
 	}

@@ -14,19 +14,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lumacore.dev/lumacore/internal/cache"
+	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/render"
 )
 
 // dump renders files and returns all that came out, each object with its place.
-func dump(t *testing.T, files map[string][]byte, builds *render.BuildCache) string {
+func dump(t *testing.T, files map[string][]byte, kept *render.Cache) string {
 	t.Helper()
 	tree := gitops.FromFiles(files)
 	clusters, err := gitops.Discover(tree, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := render.Render(t.Context(), tree, clusters, render.Options{KubeVersion: "1.36.0", Builds: builds})
+	store, err := chart.NewStore(chart.Options{Offline: true, CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := render.Render(t.Context(), tree, clusters, render.Options{KubeVersion: "1.36.0", Cache: kept, Charts: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +49,14 @@ func dump(t *testing.T, files map[string][]byte, builds *render.BuildCache) stri
 	return b.String()
 }
 
-// TestBuildCacheNeverStale: whatever changes in a repository, a render with what was
+// TestRenderCacheNeverStale: whatever changes in a repository, a render with what was
 // kept of the one before is what it is without. Each file is changed, emptied and taken
 // away in turn, and new ones appear where a build could see them.
-func TestBuildCacheNeverStale(t *testing.T) {
+func TestRenderCacheNeverStale(t *testing.T) {
 	t.Parallel()
 	files := generate(t, Options{Apps: 4}).Files
 	dir := filepath.Join(t.TempDir(), "builds")
-	dump(t, files, render.NewBuildCache(cache.Open(dir)))
+	dump(t, files, render.NewCache(cache.Open(dir)))
 	kept := entries(t, dir)
 	if len(kept) < 5 {
 		t.Fatalf("only %d builds were kept", len(kept))
@@ -90,7 +95,7 @@ func TestBuildCacheNeverStale(t *testing.T) {
 		if want != before {
 			differ++
 		}
-		if diff := cmp.Diff(want, dump(t, changed, render.NewBuildCache(cache.Open(dir)))); diff != "" {
+		if diff := cmp.Diff(want, dump(t, changed, render.NewCache(cache.Open(dir)))); diff != "" {
 			t.Fatalf("%s (-without +with what was kept):\n%.4000s", c.what, diff)
 		}
 	}
@@ -98,17 +103,17 @@ func TestBuildCacheNeverStale(t *testing.T) {
 	if differ < len(changes)/2 {
 		t.Errorf("only %d of %d changes change anything", differ, len(changes))
 	}
-	if diff := cmp.Diff(before, dump(t, files, render.NewBuildCache(cache.Open(dir)))); diff != "" {
+	if diff := cmp.Diff(before, dump(t, files, render.NewCache(cache.Open(dir)))); diff != "" {
 		t.Errorf("the repository as it was (-without +with what was kept):\n%.4000s", diff)
 	}
 }
 
-// TestBuildCacheBroken: what somebody did to the folder does not matter.
-func TestBuildCacheBroken(t *testing.T) {
+// TestRenderCacheBroken: what somebody did to the folder does not matter.
+func TestRenderCacheBroken(t *testing.T) {
 	t.Parallel()
 	files := generate(t, Options{Apps: 2}).Files
 	dir := filepath.Join(t.TempDir(), "builds")
-	want := dump(t, files, render.NewBuildCache(cache.Open(dir)))
+	want := dump(t, files, render.NewCache(cache.Open(dir)))
 	for i, name := range entries(t, dir) {
 		data := []byte("garbage")
 		if i%2 == 0 {
@@ -118,13 +123,13 @@ func TestBuildCacheBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(want, dump(t, files, render.NewBuildCache(cache.Open(dir)))); diff != "" {
+	if diff := cmp.Diff(want, dump(t, files, render.NewCache(cache.Open(dir)))); diff != "" {
 		t.Errorf("(-before +after):\n%.4000s", diff)
 	}
 }
 
-// TestBuildCacheNoSecrets: what may be a secret is not kept.
-func TestBuildCacheNoSecrets(t *testing.T) {
+// TestRenderCacheNoSecrets: what may be a secret is not kept.
+func TestRenderCacheNoSecrets(t *testing.T) {
 	t.Parallel()
 	const word = "correct-horse-battery"
 	manifest := func(kind, field string) []byte {
@@ -142,7 +147,7 @@ func TestBuildCacheNoSecrets(t *testing.T) {
 	} {
 		dir := filepath.Join(t.TempDir(), "builds")
 		tree := gitops.FromFiles(c.files)
-		if _, err := render.Render(t.Context(), tree, []gitops.Cluster{{Name: "x", Path: "clusters/x"}}, render.Options{Builds: render.NewBuildCache(cache.Open(dir))}); err != nil {
+		if _, err := render.Render(t.Context(), tree, []gitops.Cluster{{Name: "x", Path: "clusters/x"}}, render.Options{Cache: render.NewCache(cache.Open(dir))}); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(entries(t, dir)); (n > 0) != c.kept {
