@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -45,7 +46,7 @@ func measureCheck(ctx context.Context, b *bench) error {
 	if c.generate, err = b.goBuild(ctx, ".", "generate", "./test/repository/generate"); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{c.found, c.same, c.folders, c.releases, c.scale} {
+	for _, step := range []func(context.Context) error{c.found, c.same, c.folders, c.releases, c.scale, c.changed} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -69,13 +70,19 @@ func (c *checkRun) repository(ctx context.Context, name string, flags ...string)
 	return dir, strings.Fields(string(data)), nil
 }
 
-// check is a run of `lumacore check`.
+// check is a run of `lumacore check`, the first one: nothing is kept of another.
 func (c *checkRun) check(repository, output string, flags ...string) job {
 	args := append([]string{"check", "--offline", "--kube-version", kubeVersion}, flags...)
 	return job{program: c.lumacore, args: append(args, repository), output: output, fails: true}
 }
 
-// render is a run of `lumacore render`.
+// again is a job with what earlier ones of this run have kept.
+func (c *checkRun) again(j job) job {
+	j.cache = filepath.Join(c.dir, "cache")
+	return j
+}
+
+// render is a run of `lumacore render`, the first one.
 func (c *checkRun) render(repository, output string) job {
 	return job{program: c.lumacore, args: []string{"render", "--offline", "--kube-version", kubeVersion, "-o", "yaml", repository}, output: output}
 }
@@ -247,11 +254,12 @@ func (c *checkRun) folders(ctx context.Context) error {
 	mine, flux := dir+".lumacore", dir+".fluxbuild"
 	kustomizations, streams := kustomizeJobs(kustomize, dir, list)
 	lumacoreArm := &arm{name: "lumacore render", run: c.render(dir, mine).run}
+	againArm := &arm{name: "lumacore render, again", run: c.again(c.render(dir, dir+".again")).run}
 	fluxArm := &arm{name: "fluxbuild", run: job{program: fluxbuild, args: list, dir: dir, output: flux}.run}
 	kustomizeArm := &arm{name: "kustomize build", run: func(ctx context.Context) (usage, error) { return loop(ctx, kustomizations) }}
 
 	// The same objects first, then the time.
-	for _, a := range []*arm{lumacoreArm, fluxArm, kustomizeArm} {
+	for _, a := range []*arm{lumacoreArm, againArm, fluxArm, kustomizeArm} {
 		if _, err := a.run(ctx); err != nil {
 			return err
 		}
@@ -260,7 +268,7 @@ func (c *checkRun) folders(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for name, files := range map[string][]string{"fluxbuild": {flux}, "kustomize build": streams} {
+	for name, files := range map[string][]string{"fluxbuild": {flux}, "kustomize build": streams, "lumacore render, again": {dir + ".again"}} {
 		built, err := readObjects(files...)
 		if err != nil {
 			return err
@@ -269,11 +277,12 @@ func (c *checkRun) folders(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := interleave(ctx, lumacoreArm, fluxArm, kustomizeArm); err != nil {
+	if err := interleave(ctx, lumacoreArm, againArm, fluxArm, kustomizeArm); err != nil {
 		return err
 	}
 	saw := fmt.Sprintf("%d folders, the same %s", folders, rendered.saw())
 	c.addArm("check.render.100", most(0.6), lumacoreArm, saw)
+	c.addArm("check.render.100.again", none, againArm, saw)
 	c.addArm("check.render.100.fluxbuild", none, fluxArm, saw)
 	c.addArm("check.render.100.kustomize", none, kustomizeArm, saw)
 	c.add("check.render.ratio", "×", least(10), fluxArm.slower(lumacoreArm)...).Saw = "fluxbuild / lumacore render"
@@ -473,8 +482,12 @@ func (c *checkRun) scale(ctx context.Context) error {
 		}
 		arms = append(arms, &arm{name: fmt.Sprintf("%d apps", n), run: c.check(dir, dir+".json", "-o", "json").run})
 	}
-	if err := interleave(ctx, arms...); err != nil {
+	again := &arm{name: "200 apps, again", run: c.again(c.check(filepath.Join(c.dir, "scale-200"), filepath.Join(c.dir, "again.json"), "-o", "json")).run}
+	if err := interleave(ctx, append(slices.Clone(arms), again)...); err != nil {
 		return err
+	}
+	if same, err := equalFiles(filepath.Join(c.dir, "scale-200.json"), filepath.Join(c.dir, "again.json")); err != nil || !same {
+		return errors.Join(err, errors.New("the second check of 200 apps reports something else than the first"))
 	}
 	for i, n := range sizes {
 		rep, err := readReport(filepath.Join(c.dir, fmt.Sprintf("scale-%d.json", n)))
@@ -487,9 +500,66 @@ func (c *checkRun) scale(ctx context.Context) error {
 		}
 		c.addArm(fmt.Sprintf("check.scale.%d", n), limit, arms[i], rep.saw())
 	}
+	c.addArm("check.scale.200.again", none, again, "the same report as the first check")
 	c.add("check.scale.1000.memory", "GB", most(2), arms[2].memory()/1000)
 	c.add("check.scale.growth", "×", most(growthFactor*growthSlack), arms[2].slower(arms[1])...).
 		Saw = fmt.Sprintf("1,000 apps / 200 apps: %d times the apps, and 20 %% for noise", growthFactor)
+	return nil
+}
+
+// equalFiles tells whether two files have the same content.
+func equalFiles(a, b string) (bool, error) {
+	x, err := os.ReadFile(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := os.ReadFile(b)
+	return bytes.Equal(x, y), err
+}
+
+// changed measures the check of what one change causes, in a repository of 200 apps
+// whose last commit was checked before. The change is a new one each time.
+func (c *checkRun) changed(ctx context.Context) error {
+	dir, _, err := c.repository(ctx, "changed", "--apps", strconv.Itoa(compared))
+	if err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"init", "-q"}, {"add", "-A"},
+		{"-c", "user.name=bench", "-c", "user.email=bench@example.com", "commit", "-q", "-m", "as it is"},
+	} {
+		if _, err := (job{program: "git", args: args, dir: dir}).run(ctx); err != nil {
+			return err
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "apps", "*", "base", "workload.yaml"))
+	if err != nil || len(files) == 0 {
+		return errors.Join(err, errors.New("the generated repository has no apps/*/base/workload.yaml"))
+	}
+	was, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
+	out, n := dir+".json", 0
+	a := &arm{name: "lumacore check --changed-since", run: func(ctx context.Context) (usage, error) {
+		n++
+		image := bytes.Replace(was, []byte("image: "), fmt.Appendf(nil, "image: registry-%d.example.com/", n), 1)
+		if bytes.Equal(image, was) {
+			return usage{}, fmt.Errorf("%s has no image", files[0])
+		}
+		if err := os.WriteFile(files[0], image, 0o644); err != nil {
+			return usage{}, err
+		}
+		return c.again(c.check(dir, out, "--changed-since", "HEAD", "-o", "json")).run(ctx)
+	}}
+	if err := interleave(ctx, a); err != nil {
+		return err
+	}
+	rep, err := readReport(out)
+	if err != nil {
+		return err
+	}
+	c.addArm("check.changed", most(1), a, fmt.Sprintf("%d apps, one image changed: %s", compared, rep.saw()))
 	return nil
 }
 

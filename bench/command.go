@@ -60,12 +60,21 @@ type job struct {
 	dir     string
 	output  string // file that standard output goes to; "" throws it away
 	fails   bool   // exit code 1 is an answer too: something was found
+	cache   string // folder of what lumacore keeps; "" gives it a new one, empty
 }
 
 // run runs the job.
 func (j job) run(ctx context.Context) (usage, error) {
 	cmd := exec.CommandContext(ctx, string(j.program), j.args...)
 	cmd.Dir = j.dir
+	if cmd.Env = append(os.Environ(), "LUMACORE_CACHE="+j.cache); j.cache == "" {
+		dir, err := os.MkdirTemp("", "lumacore-bench-cache-*")
+		if err != nil {
+			return usage{}, err
+		}
+		defer os.RemoveAll(dir)
+		cmd.Env = append(os.Environ(), "LUMACORE_CACHE="+dir)
+	}
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if j.output != "" {
