@@ -16,6 +16,7 @@ import (
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"lumacore.dev/lumacore/internal/fieldpath"
 	"lumacore.dev/lumacore/internal/report"
 	"lumacore.dev/lumacore/internal/schemas"
 )
@@ -36,7 +37,7 @@ func (p *problems) add(rule string, at []any, value any, format string, args ...
 	message := fmt.Sprintf(format, args...)
 	// "… (e.g. 'example.com', regex used for validation is '…')"
 	message, _, _ = strings.Cut(message, " (e.g. '")
-	*p = append(*p, problem{rule: rule, at: at, value: value, message: text(at) + ": " + message})
+	*p = append(*p, problem{rule: rule, at: at, value: value, message: fieldpath.Text(at) + ": " + message})
 }
 
 func (p *problems) invalid(at []any, value any, format string, args ...any) {
@@ -65,7 +66,7 @@ func (p *problems) unsupported(at []any, value any, allowed []string) {
 // unknown notes an unknown field; allowed are the fields that there are.
 func (p *problems) unknown(at []any, allowed []string) {
 	name, _ := at[len(at)-1].(string)
-	message := fmt.Sprintf("unknown field %q", text(at))
+	message := fmt.Sprintf("unknown field %q", fieldpath.Text(at))
 	if near := nearest(name, allowed); near != "" {
 		message += fmt.Sprintf("; did you mean %q?", near)
 	}
@@ -274,7 +275,7 @@ func (w *walker) value(v any, t *schemas.Type, path []any) error {
 			malformed("must be a time of RFC 3339, such as 2026-01-31T12:00:00Z")
 		}
 	default:
-		return fmt.Errorf("%s: no type %q", text(path), t.Type)
+		return fmt.Errorf("%s: no type %q", fieldpath.Text(path), t.Type)
 	}
 	return nil
 }
@@ -309,7 +310,7 @@ func (w *walker) labelSelector(m map[string]any, path []any) {
 	}
 	for _, e := range metavalidation.ValidateLabelSelector(s, metavalidation.LabelSelectorValidationOptions{}, nil) {
 		if e.Type != field.ErrorTypeRequired || strings.HasSuffix(e.Field, ".values") {
-			w.add(ruleSelector, append(path[:len(path):len(path)], parse(e.Field, m)...), nil, "%s", shorten(e.ErrorBody()))
+			w.add(ruleSelector, append(path[:len(path):len(path)], fieldpath.Parse(e.Field, m)...), nil, "%s", shorten(e.ErrorBody()))
 		}
 	}
 }

@@ -25,6 +25,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
+
+	"lumacore.dev/lumacore/internal/fieldpath"
 )
 
 // scheme sets the defaults of CRDs and converts them to the form that validation
@@ -157,7 +159,7 @@ func validateDefinition(ctx context.Context, crd *apiextv1.CustomResourceDefinit
 				body = "Invalid value: " + e.Detail
 			}
 		}
-		p.add(ruleCRD, parse(e.Field, obj), nil, "%s", oneLine(body))
+		p.add(ruleCRD, fieldpath.Parse(e.Field, obj), nil, "%s", oneLine(body))
 	}
 	return p, nil
 }
@@ -175,7 +177,7 @@ func (c *compiled) validate(ctx context.Context, obj map[string]any, from string
 	defaulting.Default(in, c.structure)
 	unknown := func(paths []string) {
 		for _, s := range paths {
-			path := parse(s, obj)
+			path := fieldpath.Parse(s, obj)
 			p.unknown(path, c.known(path))
 		}
 	}
@@ -263,8 +265,8 @@ var articles = map[string]string{
 // field notes an error of the API server's code about obj; an empty rule means the
 // one for its kind of error.
 func (p *problems) field(e *field.Error, obj any, rule string) {
-	path := parse(e.Field, obj)
-	value := at(obj, path)
+	path := fieldpath.Parse(e.Field, obj)
+	value := fieldpath.At(obj, path)
 	if rule == "" {
 		switch e.Type {
 		case field.ErrorTypeRequired:

@@ -307,32 +307,6 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
-	t.Parallel()
-	var obj any
-	if err := yaml.Unmarshal([]byte("a:\n  b.c:\n    - d: 1\n      e/f: 2\n"), &obj); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		text string
-		want []any
-	}{
-		{"", nil},
-		{"a", []any{"a"}},
-		{"a.b.c[0].d", []any{"a", "b.c", 0, "d"}},
-		{"a[b.c].0.e/f", []any{"a", "b.c", 0, "e/f"}},
-		{"a.x.y[3]", []any{"a", "x", "y", "3"}},
-		{"a.b.c[9].d", []any{"a", "b.c", 9, "d"}},
-		{"a[", []any{"a"}},
-		{"a.b.c[x]", []any{"a", "b.c"}},
-		{".a..", []any{"a"}},
-	} {
-		if diff := cmp.Diff(test.want, parse(test.text, obj)); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", test.text, diff)
-		}
-	}
-}
-
 func TestDeterminism(t *testing.T) {
 	t.Parallel()
 	repository := lampCRD + "---\n" + lamp("v1", "watts: x\n  least: 10\n  bogus: 1")

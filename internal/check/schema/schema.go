@@ -20,6 +20,7 @@ import (
 
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/check/deprecations"
+	"lumacore.dev/lumacore/internal/fieldpath"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 	"lumacore.dev/lumacore/internal/schemas"
@@ -164,10 +165,10 @@ func (j *job) index(ctx context.Context) {
 			return j.rendered.get(ctx, data, "CRD "+o.GetName())
 		})
 	}
-	for _, o := range j.cluster.Of(templateGroup, "ConstraintTemplate") {
-		if kind := constraintKind(o); kind != "" {
-			add(k8sschema.GroupKind{Group: constraintGroup, Kind: kind}, func() *definition {
-				data, err := constraintCRD(o)
+	for _, o := range j.cluster.Of(schemas.TemplateGroup, "ConstraintTemplate") {
+		if kind := schemas.ConstraintKind(o.Unstructured); kind != "" {
+			add(k8sschema.GroupKind{Group: schemas.ConstraintGroup, Kind: kind}, func() *definition {
+				data, err := schemas.ConstraintCRD(o.Unstructured)
 				if err != nil {
 					return &definition{err: err}
 				}
@@ -390,8 +391,8 @@ func (j *job) custom(ctx context.Context, o *render.Object) error {
 		return nil
 	}
 	j.report(o, found, severity)
-	if o.Is(templateGroup, "ConstraintTemplate") {
-		if get := j.byKind[k8sschema.GroupKind{Group: constraintGroup, Kind: constraintKind(o)}]; get != nil {
+	if o.Is(schemas.TemplateGroup, "ConstraintTemplate") {
+		if get := j.byKind[k8sschema.GroupKind{Group: schemas.ConstraintGroup, Kind: schemas.ConstraintKind(o.Unstructured)}]; get != nil {
 			for _, x := range get().wrong() {
 				j.out.Object(ruleCRD, j.cluster, o, []any{"spec", "crd", "spec"}, "in the CRD that Gatekeeper makes of it: %s", x.message)
 			}
@@ -439,7 +440,7 @@ func (j *job) noSchema(o *render.Object) {
 		return
 	}
 	next := fmt.Sprintf("add the CRD of %s %s to the repository, or have the chart that brings it rendered", gvk.Group, gvk.Kind)
-	if gvk.Group == constraintGroup {
+	if gvk.Group == schemas.ConstraintGroup {
 		next = fmt.Sprintf("add the ConstraintTemplate of %s to the repository", gvk.Kind)
 	}
 	j.note(o, "no schema: neither the render nor the catalogue has a CRD for it", next)
@@ -473,7 +474,7 @@ func (j *job) report(o *render.Object, p problems, severity report.Severity) {
 		if len(o.Origin.Placeholders) > 0 && render.HasStandIn(x.value) {
 			j.out.Unchecked(report.Unchecked{
 				Subject: o.Key().String(), Location: o.Locate(x.at...), Clusters: []string{j.cluster.Name},
-				Reason: fmt.Sprintf("%s: the value comes from a secret that only the cluster has (%s)", text(x.at), strings.Join(o.Origin.Placeholders, "; ")),
+				Reason: fmt.Sprintf("%s: the value comes from a secret that only the cluster has (%s)", fieldpath.Text(x.at), strings.Join(o.Origin.Placeholders, "; ")),
 				Next:   "look at the value in the cluster",
 			})
 			continue

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"lumacore.dev/lumacore/internal/fieldpath"
 	"lumacore.dev/lumacore/internal/render"
 )
 
@@ -565,6 +566,6 @@ func oneOf(names map[string]bool) string {
 }
 
 // at0 is at with the path as arguments.
-func at0(obj any, path ...any) any { return at(obj, path) }
+func at0(obj any, path ...any) any { return fieldpath.At(obj, path) }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,32 +1,33 @@
-package schema
+package schemas
 
 import (
 	"encoding/json"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"lumacore.dev/lumacore/internal/render"
-	"lumacore.dev/lumacore/internal/schemas"
+	"lumacore.dev/lumacore/internal/fieldpath"
 )
 
-// Gatekeeper's groups and names
+// Gatekeeper's groups
 // (https://open-policy-agent.github.io/gatekeeper/website/docs/constrainttemplates).
 const (
-	templateGroup   = "templates.gatekeeper.sh"
-	constraintGroup = "constraints.gatekeeper.sh"
+	TemplateGroup   = "templates.gatekeeper.sh"
+	ConstraintGroup = "constraints.gatekeeper.sh"
 )
 
-// constraintKind returns the kind of the constraints of a ConstraintTemplate.
-func constraintKind(template *render.Object) string {
-	kind, _ := at(template.Object, []any{"spec", "crd", "spec", "names", "kind"}).(string)
+// ConstraintKind returns the kind of the constraints of a ConstraintTemplate; "" if it
+// names none.
+func ConstraintKind(template *unstructured.Unstructured) string {
+	kind, _ := fieldpath.At(template.Object, []any{"spec", "crd", "spec", "names", "kind"}).(string)
 	return kind
 }
 
-// constraintCRD returns the CRD that Gatekeeper makes of a ConstraintTemplate
+// ConstraintCRD returns the CRD that Gatekeeper makes of a ConstraintTemplate, as JSON
 // (https://github.com/open-policy-agent/frameworks/blob/master/constraint/pkg/client/crds).
-func constraintCRD(template *render.Object) ([]byte, error) {
-	kind := constraintKind(template)
+func ConstraintCRD(template *unstructured.Unstructured) ([]byte, error) {
+	kind := ConstraintKind(template)
 	lower := strings.ToLower(kind)
 	match, err := matchSchema()
 	if err != nil {
@@ -61,9 +62,9 @@ func constraintCRD(template *render.Object) ([]byte, error) {
 	}
 	return json.Marshal(map[string]any{
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": lower + "." + constraintGroup},
+		"metadata": map[string]any{"name": lower + "." + ConstraintGroup},
 		"spec": map[string]any{
-			"group": constraintGroup, "scope": "Cluster",
+			"group": ConstraintGroup, "scope": "Cluster",
 			"names":    map[string]any{"kind": kind, "listKind": kind + "List", "plural": lower, "singular": lower},
 			"versions": []any{version("v1beta1", true), version("v1alpha1", false)},
 		},
@@ -73,8 +74,8 @@ func constraintCRD(template *render.Object) ([]byte, error) {
 // parametersSchema returns the schema of a template's parameters; nil if it has
 // none. In templates before v1 it is a legacy schema unless they say otherwise:
 // then every object in it may have any fields.
-func parametersSchema(template *render.Object) map[string]any {
-	validation, _ := at(template.Object, []any{"spec", "crd", "spec", "validation"}).(map[string]any)
+func parametersSchema(template *unstructured.Unstructured) map[string]any {
+	validation, _ := fieldpath.At(template.Object, []any{"spec", "crd", "spec", "validation"}).(map[string]any)
 	schema, _ := validation["openAPIV3Schema"].(map[string]any)
 	legacy, ok := validation["legacySchema"].(bool)
 	if !ok {
@@ -87,13 +88,13 @@ func parametersSchema(template *render.Object) map[string]any {
 		return map[string]any{"x-kubernetes-preserve-unknown-fields": true}
 	}
 	schema = runtime.DeepCopyJSON(schema)
-	open(schema)
+	openSchema(schema)
 	return schema
 }
 
-// open allows any fields in the objects of a schema, and any items in lists that
+// openSchema allows any fields in the objects of a schema, and any items in lists that
 // say nothing of theirs.
-func open(s map[string]any) {
+func openSchema(s map[string]any) {
 	switch s["type"] {
 	case nil, "", "object":
 		s["x-kubernetes-preserve-unknown-fields"] = true
@@ -105,12 +106,12 @@ func open(s map[string]any) {
 	properties, _ := s["properties"].(map[string]any)
 	for _, p := range properties {
 		if p, ok := p.(map[string]any); ok {
-			open(p)
+			openSchema(p)
 		}
 	}
 	for _, key := range []string{"items", "additionalProperties"} {
 		if p, ok := s[key].(map[string]any); ok {
-			open(p)
+			openSchema(p)
 		}
 	}
 }
@@ -118,7 +119,7 @@ func open(s map[string]any) {
 // matchSchema returns the schema of spec.match of a constraint: it is that of a
 // mutator, which Gatekeeper's own CRD has.
 func matchSchema() (map[string]any, error) {
-	found, _ := schemas.Lookup("mutations.gatekeeper.sh", "Assign")
+	found, _ := Lookup("mutations.gatekeeper.sh", "Assign")
 	data, err := found.JSON()
 	if err != nil {
 		return nil, err
@@ -127,6 +128,6 @@ func matchSchema() (map[string]any, error) {
 	if err := json.Unmarshal(data, &crd); err != nil {
 		return nil, err
 	}
-	match, _ := at(crd, []any{"spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "spec", "properties", "match"}).(map[string]any)
+	match, _ := fieldpath.At(crd, []any{"spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "spec", "properties", "match"}).(map[string]any)
 	return match, nil
 }
