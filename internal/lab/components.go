@@ -2,26 +2,18 @@ package lab
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
-	"time"
+	"slices"
 
+	"lumacore.dev/lumacore/internal/lab/controlplane"
 	"lumacore.dev/lumacore/internal/lab/pki"
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/lab/supervisor"
 )
 
-// Network facts of the simulated cluster; k3s's defaults.
-const (
-	podCIDR     = "10.42.0.0/16"
-	serviceCIDR = "10.43.0.0/16"
-)
+// podCIDR are the addresses of the simulated pods; k3s's default.
+const podCIDR = "10.42.0.0/16"
 
 // fluxControllers are the six, with the flags that differ from one to the next.
 var fluxControllers = []string{
@@ -39,12 +31,7 @@ func serviceAccount(namespace, name string) (string, []string) {
 
 // certs are all certificates of a lab.
 func certs() []pki.Cert {
-	list := []pki.Cert{
-		{Name: "etcd", User: "etcd", Server: true, Client: true},
-		{Name: "kube-apiserver-etcd", User: "kube-apiserver", Client: true},
-		{Name: "kube-apiserver", User: "kube-apiserver", Server: true, Hosts: []string{
-			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
-		}},
+	list := append(slices.Clone(controlplane.Certs), []pki.Cert{
 		{Name: "admin", User: "lumacore-lab-admin", Groups: []string{"system:masters"}, Client: true},
 		{Name: "supervisor", User: "lumacore-lab", Groups: []string{"system:masters"}, Client: true},
 		{Name: "kube-controller-manager", User: "system:kube-controller-manager", Client: true},
@@ -52,7 +39,7 @@ func certs() []pki.Cert {
 		{Name: "kwok", User: "lumacore-lab-kwok", Client: true},
 		{Name: "git", User: "lumacore-lab-git", Client: true},
 		{Name: "gatekeeper-webhook", User: "gatekeeper-webhook", Server: true},
-	}
+	}...)
 	for _, c := range fluxControllers {
 		user, groups := serviceAccount("flux-system", c)
 		list = append(list, pki.Cert{Name: c, User: user, Groups: groups, Client: true})
@@ -71,59 +58,13 @@ func kubeconfigs() []string {
 func (l *Lab) components(s settings) []supervisor.Component {
 	p, cert := s.Ports, pki.Dir(l.path("pki"))
 	data := func(name string) string { return l.path("data", name) }
-	probes := newProbes(cert)
+	probes := &probes{client: cert.HTTPClient("supervisor")}
 
-	list := []supervisor.Component{
-		{
-			// Client certificates are required: on a machine with several users
-			// loopback alone is no protection.
-			Name: "etcd",
-			Path: l.Programs.Path("etcd"),
-			Args: []string{
-				"--name=lab", "--data-dir=" + data("etcd"),
-				"--listen-client-urls=https://" + p.addr("etcd"), "--advertise-client-urls=https://" + p.addr("etcd"),
-				"--listen-peer-urls=https://" + p.addr("etcd-peer"), "--initial-advertise-peer-urls=https://" + p.addr("etcd-peer"),
-				"--initial-cluster=lab=https://" + p.addr("etcd-peer"),
-				"--listen-metrics-urls=http://" + p.addr("etcd-metrics"),
-				"--trusted-ca-file=" + cert.CertFile("ca"), "--client-cert-auth",
-				"--cert-file=" + cert.CertFile("etcd"), "--key-file=" + cert.KeyFile("etcd"),
-				"--peer-trusted-ca-file=" + cert.CertFile("ca"), "--peer-client-cert-auth",
-				"--peer-cert-file=" + cert.CertFile("etcd"), "--peer-key-file=" + cert.KeyFile("etcd"),
-				// Without fsync a killed process loses nothing; only a crash of
-				// the machine could, and a lab is made anew in seconds.
-				"--unsafe-no-fsync",
-				"--auto-compaction-mode=periodic", "--auto-compaction-retention=10m",
-				"--log-level=warn",
-			},
-			Ready: probes.http("http://" + p.addr("etcd-metrics") + "/health"),
-		},
-		{
-			Name:  "kube-apiserver",
-			Needs: []string{"etcd"},
-			Path:  l.Programs.Path("kube-apiserver"),
-			Args: []string{
-				"--bind-address=127.0.0.1", "--secure-port=" + p.num("kube-apiserver"),
-				// On loopback alone: nothing may reconcile the kubernetes Service
-				// to it: the endpoint of a Service may not be
-				// a loopback address.
-				"--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-				"--etcd-servers=https://" + p.addr("etcd"), "--etcd-cafile=" + cert.CertFile("ca"),
-				"--etcd-certfile=" + cert.CertFile("kube-apiserver-etcd"), "--etcd-keyfile=" + cert.KeyFile("kube-apiserver-etcd"),
-				"--tls-cert-file=" + cert.CertFile("kube-apiserver"), "--tls-private-key-file=" + cert.KeyFile("kube-apiserver"),
-				"--client-ca-file=" + cert.CertFile("ca"),
-				"--anonymous-auth=false", "--authorization-mode=Node,RBAC",
-				"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-				"--service-account-key-file=" + l.path("pki", "sa.pub"), "--service-account-signing-key-file=" + cert.KeyFile("sa"),
-				"--service-cluster-ip-range=" + serviceCIDR,
-				// k3s allows privileged containers too; which namespace may have
-				// them is decided by Pod Security, which is on by default, as is
-				// ValidatingAdmissionPolicy.
-				"--allow-privileged=true",
-				"--profiling=false", "--shutdown-delay-duration=0s",
-			},
-			Ready: probes.https(p.addr("kube-apiserver"), "/readyz"),
-			Grace: 15 * time.Second,
-		},
+	list := controlplane.Place{
+		Program: l.Programs.Path, Data: data("etcd"), PKI: cert, Client: "supervisor",
+		Etcd: p.addr("etcd"), EtcdPeer: p.addr("etcd-peer"), EtcdMetrics: p.addr("etcd-metrics"), APIServer: p.addr("kube-apiserver"),
+	}.Components()
+	list = append(list, []supervisor.Component{
 		{
 			Name:  "kube-controller-manager",
 			Needs: []string{"kube-apiserver"},
@@ -195,7 +136,7 @@ func (l *Lab) components(s settings) []supervisor.Component {
 			Needs: []string{"registry"},
 			Task:  func(ctx context.Context) error { return l.seedImage(ctx, s) },
 		},
-	}
+	}...)
 	for _, name := range fluxControllers {
 		list = append(list, l.fluxController(name, p, probes))
 	}
@@ -319,37 +260,8 @@ func version(name, own string) string {
 // probes ask components whether they are ready.
 type probes struct{ client *http.Client }
 
-func newProbes(cert pki.Dir) *probes {
-	pool := x509.NewCertPool()
-	if b, err := os.ReadFile(cert.CertFile("ca")); err == nil {
-		pool.AppendCertsFromPEM(b)
-	}
-	conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	if pair, err := tls.LoadX509KeyPair(cert.CertFile("supervisor"), cert.KeyFile("supervisor")); err == nil {
-		conf.Certificates = []tls.Certificate{pair}
-	}
-	return &probes{client: &http.Client{Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true}}}
-}
-
 func (p *probes) https(addr, path string) func(context.Context) error {
 	return p.http("https://" + addr + path)
 }
 
-func (p *probes) http(url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		res, err := p.client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		body, _ := io.ReadAll(io.LimitReader(res.Body, 512))
-		if res.StatusCode != http.StatusOK {
-			return fmt.Errorf("GET %s: %s: %s", url, res.Status, firstLine(strings.TrimSpace(string(body))))
-		}
-		return nil
-	}
-}
+func (p *probes) http(url string) func(context.Context) error { return supervisor.HTTP(p.client, url) }

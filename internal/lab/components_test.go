@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lumacore.dev/lumacore/internal/golden"
+	"lumacore.dev/lumacore/internal/lab/controlplane"
 	"lumacore.dev/lumacore/internal/lab/pki"
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/lab/supervisor"
@@ -83,7 +84,7 @@ var (
 // that remain are facts of the simulated cluster.
 func TestLoopbackOnly(t *testing.T) {
 	l, s := fixed()
-	simulated := []string{"--cluster-cidr=" + podCIDR, "--service-cluster-ip-range=" + serviceCIDR, "--cidr=" + podCIDR, "--node-ip=10.0.0.1"}
+	simulated := []string{"--cluster-cidr=" + podCIDR, "--service-cluster-ip-range=" + controlplane.ServiceCIDR, "--cidr=" + podCIDR, "--node-ip=10.0.0.1"}
 	// A flag that is a port alone binds to the address in another flag.
 	host := map[string]string{"--secure-port": "--bind-address=127.0.0.1", "--port": "--host=127.0.0.1"}
 	// Ports that one program takes and others are told.

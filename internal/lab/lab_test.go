@@ -122,8 +122,8 @@ func TestChoosePorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := p.Base + len(portNames) - 1; p.Base < firstPort || last > lastPort {
-		t.Errorf("block %s is not between %d and %d", p, firstPort, lastPort)
+	if last := p.Base + len(portNames) - 1; p.Base < 20000 || last > 32000 {
+		t.Errorf("block %s is not between 20000 and 32000", p)
 	}
 	if name, port := p.taken(); name != "" {
 		t.Fatalf("port %d (%s) of a free block is taken", port, name)

@@ -2,27 +2,16 @@ package lab
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"strconv"
 
-	"lumacore.dev/lumacore/internal/report"
+	"lumacore.dev/lumacore/internal/lab/ports"
 )
 
 // Ports is the block of loopback ports of a lab: a named port is the base plus
-// its place in portNames. One number is easier to keep free, to record and to
-// tell apart in a log than thirty.
+// its place in portNames.
 type Ports struct {
 	Base int `json:"base"`
 }
-
-// Blocks lie below the ephemeral ranges of Linux (32768–60999) and macOS
-// (49152–65535): a port there can be taken by any outgoing connection in the
-// moment in which its component restarts.
-const (
-	firstPort = 20000
-	lastPort  = 32000
-)
 
 // portNames only grows: the places of older names must not move.
 var portNames = []string{
@@ -51,7 +40,7 @@ func (p Ports) get(name string) int {
 
 // addr returns 127.0.0.1:PORT.
 func (p Ports) addr(name string) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.get(name)))
+	return ports.Addr(p.get(name))
 }
 
 // num returns the port as a flag's value.
@@ -60,11 +49,9 @@ func (p Ports) num(name string) string { return strconv.Itoa(p.get(name)) }
 // taken returns the first port of the block that something listens on.
 func (p Ports) taken() (string, int) {
 	for _, n := range portNames {
-		l, err := net.Listen("tcp", p.addr(n))
-		if err != nil {
+		if !ports.Free(p.get(n)) {
 			return n, p.get(n)
 		}
-		l.Close()
 	}
 	return "", 0
 }
@@ -74,20 +61,12 @@ func (p Ports) free() bool {
 	return name == ""
 }
 
-// choosePorts finds a free block. Blocks are chosen at random, so that two labs
-// that start at the same moment rarely meet; if they do, the component that
-// finds its port taken fails to start, says so, and `lab down` and `lab up`
-// choose anew.
+// choosePorts finds a free block. Should two labs that start at the same moment choose
+// the same, the component that finds its port taken fails to start, says so, and `lab
+// down` and `lab up` choose anew.
 func choosePorts() (Ports, error) {
-	size := len(portNames) + 37 // room to grow
-	blocks := (lastPort - firstPort) / size
-	for _, b := range rand.Perm(blocks) {
-		if p := (Ports{Base: firstPort + b*size}); p.free() {
-			return p, nil
-		}
-	}
-	return Ports{}, report.Refuse("see what listens there: ss -ltn", "no block of %d free ports on 127.0.0.1 between %d and %d",
-		size, firstPort, lastPort)
+	base, err := ports.Block(len(portNames)+37, len(portNames)) // room to grow
+	return Ports{Base: base}, err
 }
 
 func (p Ports) String() string { return fmt.Sprintf("%d–%d", p.Base, p.Base+len(portNames)-1) }

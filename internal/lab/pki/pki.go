@@ -10,6 +10,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -17,6 +18,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -45,6 +47,23 @@ func (d Dir) CertFile(name string) string { return filepath.Join(string(d), name
 
 // KeyFile returns the path of a private key.
 func (d Dir) KeyFile(name string) string { return filepath.Join(string(d), name+".key") }
+
+// PublicKeyFile returns the path of the public half of a key that has no certificate.
+func (d Dir) PublicKeyFile(name string) string { return filepath.Join(string(d), name+".pub") }
+
+// HTTPClient returns a client that trusts this authority alone and shows the client
+// certificate of a name. It keeps no connection. What is missing is missing in it.
+func (d Dir) HTTPClient(name string) *http.Client {
+	pool := x509.NewCertPool()
+	if b, err := os.ReadFile(d.CertFile("ca")); err == nil {
+		pool.AppendCertsFromPEM(b)
+	}
+	conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	if pair, err := tls.LoadX509KeyPair(d.CertFile(name), d.KeyFile(name)); err == nil {
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true}}
+}
 
 // Expires returns when the certificates end; all are made together.
 func (d Dir) Expires() (time.Time, error) {
@@ -90,7 +109,7 @@ func Ensure(dir string, certs []Cert) (Dir, error) {
 }
 
 func (d Dir) missing(certs []Cert) string {
-	files := []string{d.CertFile("ca"), d.KeyFile("sa"), filepath.Join(string(d), "sa.pub")}
+	files := []string{d.CertFile("ca"), d.KeyFile("sa"), d.PublicKeyFile("sa")}
 	for _, c := range certs {
 		files = append(files, d.CertFile(c.Name), d.KeyFile(c.Name))
 	}
@@ -165,7 +184,7 @@ func issue(d Dir, certs []Cert) error {
 		return err
 	}
 	return errors.Join(d.writeKey("sa", sa),
-		os.WriteFile(filepath.Join(string(d), "sa.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub}), 0o600))
+		os.WriteFile(d.PublicKeyFile("sa"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub}), 0o600))
 }
 
 func (d Dir) writeCert(name string, der []byte) error {

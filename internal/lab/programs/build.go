@@ -49,10 +49,10 @@ func GoVersion(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Build makes everything that is missing. It may be interrupted at any time and
-// called again. Two builds at once wait for each other.
-func (c *Cache) Build(ctx context.Context, p Progress) error {
-	if c.Complete() {
+// Build makes everything that is missing, or only the programs that are named. It may
+// be interrupted at any time and called again. Two builds at once wait for each other.
+func (c *Cache) Build(ctx context.Context, p Progress, only ...string) error {
+	if len(only) > 0 && len(c.Missing(only...)) == 0 || c.Complete() {
 		return nil
 	}
 	dir := filepath.Join(c.root, "programs")
@@ -70,15 +70,20 @@ func (c *Cache) Build(ctx context.Context, p Progress) error {
 	}
 	defer func() { _ = lock.Unlock() }()
 
-	if err := c.gather(ctx, p); err != nil {
-		return err
+	if len(only) == 0 {
+		if err := c.gather(ctx, p); err != nil {
+			return err
+		}
 	}
 	for _, s := range sets {
+		if len(c.missing(s, only)) == 0 {
+			continue
+		}
 		src, err := c.unpack(s.module)
 		if err != nil {
 			return err
 		}
-		if err := c.buildSet(ctx, src, s, p); err != nil {
+		if err := c.buildSet(ctx, src, s, c.missing(s, only), p); err != nil {
 			return err
 		}
 	}
@@ -252,16 +257,7 @@ func (c *Cache) gather(ctx context.Context, p Progress) error {
 
 // buildSet compiles the missing programs of one module with one go build: its
 // scheduler shares the packages between the programs and keeps all cores busy.
-func (c *Cache) buildSet(ctx context.Context, src string, s set, p Progress) error {
-	var missing []Program
-	for _, prog := range s.packages {
-		if _, err := os.Stat(c.Path(prog.Name)); err != nil {
-			missing = append(missing, prog)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
+func (c *Cache) buildSet(ctx context.Context, src string, s set, missing []Program, p Progress) error {
 	final := filepath.Join(c.root, "programs", c.keys[s.module])
 	if err := os.MkdirAll(final, 0o755); err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"golang.org/x/tools/txtar"
@@ -193,14 +194,26 @@ func (c *Cache) Manifests(group string) string {
 	return filepath.Join(c.root, "programs", c.keys["manifests"], group)
 }
 
-// Missing returns the programs that are not built yet, in the order of need.
-func (c *Cache) Missing() []string {
+// Missing returns the programs that are not built yet, in the order of need: of all, or
+// of those that are named.
+func (c *Cache) Missing(of ...string) []string {
 	var missing []string
 	for _, s := range sets {
-		for _, p := range s.packages {
-			if _, err := os.Stat(c.Path(p.Name)); err != nil {
-				missing = append(missing, p.Name)
-			}
+		for _, p := range c.missing(s, of) {
+			missing = append(missing, p.Name)
+		}
+	}
+	return missing
+}
+
+func (c *Cache) missing(s set, of []string) []Program {
+	var missing []Program
+	for _, p := range s.packages {
+		if len(of) > 0 && !slices.Contains(of, p.Name) {
+			continue
+		}
+		if _, err := os.Stat(c.Path(p.Name)); err != nil {
+			missing = append(missing, p)
 		}
 	}
 	return missing

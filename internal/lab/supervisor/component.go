@@ -46,6 +46,10 @@ type Component struct {
 	// means DefaultGrace.
 	Grace time.Duration
 
+	// Bound ends the process with the supervisor's own, however that ends, where the
+	// system can do it (Linux). Elsewhere [Reap] does it later, as for all others.
+	Bound bool
+
 	// Task runs inside the supervisor instead of a process. It must be safe to
 	// repeat: it runs at every start, and again after it failed.
 	Task func(ctx context.Context) error

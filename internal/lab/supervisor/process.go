@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,15 +87,27 @@ func (d Dir) start(c Component) (*proc, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.Bound {
+		bind(cmd.SysProcAttr)
+	}
 	fmt.Fprintf(log, "--- %s started: %s %s\n", time.Now().Format(time.RFC3339), c.Path, strings.Join(c.Args, " "))
-	if err := cmd.Start(); err != nil {
+	p := &proc{cmd: cmd, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		if c.Bound { // to the thread that starts it (prctl(2), PR_SET_PDEATHSIG)
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+		}
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, err
 	}
-	p := &proc{cmd: cmd, done: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
 	if err := report.WriteFile(d.pidFile(c.Name), []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
 		p.stop(0)
 		return nil, err
