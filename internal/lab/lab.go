@@ -29,12 +29,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
 	"github.com/shirou/gopsutil/v4/disk"
 
 	"lumacore.dev/lumacore/internal/lab/programs"
+	"lumacore.dev/lumacore/internal/lab/scratch"
 	"lumacore.dev/lumacore/internal/lab/supervisor"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -87,36 +87,14 @@ func (l Layout) scratch() string {
 	return l.path("tmp", "scratch")
 }
 
-// makeScratch makes the scratch folder. Anybody may create folders in /dev/shm:
-// only one that is ours and closed to others will do.
+// makeScratch makes the scratch folder.
 func (l Layout) makeScratch() error {
-	dir := l.scratch()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	fi, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	if !ours(fi) || fi.Mode().Perm() != 0o700 {
-		return report.Refuse("have it deleted, or give another folder with --dir", "%s is not a folder that only this user can read", dir)
-	}
-	return nil
-}
-
-// ours reports whether a file is a folder of this user.
-func ours(fi os.FileInfo) bool {
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	return ok && fi.IsDir() && int(st.Uid) == os.Getuid()
+	return scratch.Make(l.scratch(), "have it deleted, or give another folder with --dir")
 }
 
 // removeScratch deletes what only running components need.
 func (l Layout) removeScratch() error {
-	var err error
-	if fi, serr := os.Lstat(l.scratch()); serr == nil && ours(fi) {
-		err = os.RemoveAll(l.scratch())
-	}
-	return errors.Join(err, os.RemoveAll(l.path("tmp")))
+	return errors.Join(scratch.Remove(l.scratch()), os.RemoveAll(l.path("tmp")))
 }
 
 // DefaultDir returns $LUMACORE_DIR or lumacore/lab in the user's state folder
