@@ -54,6 +54,13 @@ type Input struct {
 	// APIServer connects to the API server on which the render is tried
 	// (--dry-run); nil: none. Its second result lets go of it.
 	APIServer func(ctx context.Context) (*rest.Config, func(), error)
+	// Throwaway says that each call of APIServer starts another API server, which is
+	// empty and ends when it is let go of: what others depend on may be created there.
+	Throwaway bool
+	// Progress is told how far a gate is that takes long: it has done so many of the
+	// steps that are known by now. It may be called from several goroutines; nil: nobody
+	// wants to know.
+	Progress func(gate string, done, known int)
 	// ProdApproved says that somebody has approved what the change does to
 	// production.
 	ProdApproved bool

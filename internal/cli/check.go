@@ -18,6 +18,7 @@ import (
 
 func newCheck(s *report.Streams) *cobra.Command {
 	f := &repositoryFlags{streams: s}
+	dry := &dryRunFlags{streams: s}
 	var out report.Outputs
 	var gates []string
 	var severity, failOn string
@@ -51,6 +52,9 @@ EXIT STATUS
   # one gate, without network
   lumacore check --gate schema --offline ./fleet
 
+  # the last word has an API server, which needs no cluster
+  lumacore check --dry-run=lab
+
   # what a rule means and how to mend or suppress it
   lumacore explain images/no-digest`,
 		Args: pathArg,
@@ -74,14 +78,23 @@ EXIT STATUS
 					return report.Misuse("", "--severity: %w", err)
 				}
 			}
+			if err := dry.prepare(cmd.Context(), in); err != nil {
+				return err
+			}
 			repo, err := f.open(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
 			defer repo.close()
+			if err := dry.fits(repo); err != nil {
+				return err
+			}
 			in.Tree, in.Render, in.Config, in.KubeVersion = repo.tree, repo.result, repo.config, repo.kube
 			in.Base, in.Cache, in.Offline = repo.base, repo.cache, f.offline
+			step, end := progress(s, "dry run", "tried", "objects")
+			in.Progress = func(_ string, done, known int) { step(done, known) }
 			rep, err := check.Run(cmd.Context(), run, in)
+			end()
 			if err != nil {
 				return err
 			}
@@ -105,6 +118,7 @@ EXIT STATUS
 	cmd.Flags().StringVar(&severity, "severity", "", "show findings of this `severity` or above: error|warning|info (default info)")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "the least `severity` that fails the check: error|warning|info (default check.failOn of lumacore.yaml, else error)")
 	cmd.Flags().StringVar(&f.since, "changed-since", "", "report only what has changed since this `revision` of Git, such as origin/main: what it has too is only counted")
+	dry.add(cmd.Flags())
 	cmd.Flags().BoolVar(&f.requireCharts, "require-charts", false, "a chart that cannot be had is an error, and not only named as not checked")
 	return cmd
 }

@@ -151,7 +151,7 @@ func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository)
 		defer func(was http.RoundTripper) { http.DefaultTransport = was }(http.DefaultTransport)
 		http.DefaultTransport = refusing{}
 	}
-	progress, done := f.progress()
+	progress, done := progress(f.streams, "render", "rendered", "Kustomizations and HelmReleases")
 	defer done()
 	options := render.Options{
 		KubeVersion:      r.kube.String(),
@@ -282,29 +282,30 @@ func (f *repositoryFlags) chosen(all []gitops.Cluster) ([]gitops.Cluster, error)
 	return slices.DeleteFunc(all, func(c gitops.Cluster) bool { return !slices.Contains(f.clusters, c.Name) }), nil
 }
 
-// progress shows how far rendering is when it takes longer than a moment: on a
-// terminal as it goes, elsewhere in one line at the end when it took much longer.
-func (f *repositoryFlags) progress() (step func(done, known int), end func()) {
+// progress shows how far something is when it takes longer than a moment: on a terminal
+// as it goes, elsewhere in one line at the end when it took much longer.
+func progress(s *report.Streams, name, did, what string) (step func(done, known int), end func()) {
 	const moment, long = 2 * time.Second, 10 * time.Second
 	begin := time.Now()
 	var steps *report.Steps
 	var state string
 	step = func(done, known int) {
 		state = fmt.Sprintf("%d of %d", done, known)
-		if steps == nil && f.streams.ErrTTY && time.Since(begin) > moment {
-			steps = f.streams.Steps("render")
+		if steps == nil && s.ErrTTY && time.Since(begin) > moment {
+			steps = s.Steps(name)
 		}
 		if steps != nil {
-			steps.Set("render", state)
+			steps.Set(name, state)
 		}
 	}
 	return step, func() {
 		switch took := time.Since(begin); {
+		case state == "":
 		case steps != nil:
-			steps.End("render", state)
+			steps.End(name, state)
 			steps.Close()
-		case took > long && !f.streams.ErrTTY:
-			fmt.Fprintf(f.streams.Err, "rendered %s Kustomizations and HelmReleases in %s\n", state, report.Duration(took))
+		case took > long && !s.ErrTTY:
+			fmt.Fprintf(s.Err, "%s %s %s in %s\n", did, state, what, report.Duration(took))
 		}
 	}
 }

@@ -4,6 +4,7 @@ package registry
 import (
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/check/deprecations"
+	"lumacore.dev/lumacore/internal/check/dryrun"
 	"lumacore.dev/lumacore/internal/check/images"
 	"lumacore.dev/lumacore/internal/check/podsecurity"
 	"lumacore.dev/lumacore/internal/check/references"
@@ -21,5 +22,6 @@ var Gates = []*check.Gate{
 	references.Gate,
 	images.Gate,
 	podsecurity.Gate,
+	dryrun.Gate,
 	check.ConfigGate,
 }

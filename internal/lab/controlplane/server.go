@@ -143,7 +143,7 @@ func start(ctx context.Context, base string, program func(string) string) (_ *Se
 
 // Config returns how to reach the API server, as its administrator. Nothing limits how
 // often it is asked.
-func (s *Server) Config() (*rest.Config, error) {
+func (s *Server) Config() *rest.Config {
 	read := func(file string) []byte {
 		b, _ := os.ReadFile(file) // Ensure has seen that it is there
 		return b
@@ -155,7 +155,7 @@ func (s *Server) Config() (*rest.Config, error) {
 			CertData: read(s.place.PKI.CertFile(client)), KeyData: read(s.place.PKI.KeyFile(client)),
 		},
 		QPS: -1,
-	}, nil
+	}
 }
 
 // Stop ends the processes and deletes the folder. It may be called again.
