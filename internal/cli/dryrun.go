@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
-	"os"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -48,20 +50,47 @@ func (f *dryRunFlags) prepare(ctx context.Context, in *check.Input) error {
 		}
 		return f.prepareLab(ctx, in)
 	}
-	if _, err := os.Stat(f.server); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return report.Misuse("use --dry-run=lab, or the path of a kubeconfig", "--dry-run: there is no file %s", f.server)
-		}
-		return report.Misuse("use --dry-run=lab, or the path of a kubeconfig", "--dry-run: %w", err)
-	}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: f.server},
-		&clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
+	config, err := f.config()
 	if err != nil {
-		return report.Misuse("see what `kubectl config get-contexts` says of it", "--dry-run: kubeconfig %s: %w", f.server, err)
+		return err
 	}
 	in.APIServer = func(context.Context) (*rest.Config, func(), error) { return config, func() {}, nil }
 	return nil
+}
+
+// config reads the kubeconfig. Unlike kubectl it falls back to nothing: what is not in
+// the file that was named is missing.
+func (f *dryRunFlags) config() (*rest.Config, error) {
+	misuse := func(next, format string, args ...any) error {
+		return report.Misuse(next, "--dry-run: "+format, args...)
+	}
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: f.server}
+	kubeconfig, err := rules.Load()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, misuse("use --dry-run=lab, or the path of a kubeconfig", "there is no file %s", f.server)
+	case err != nil:
+		return nil, misuse("use --dry-run=lab, or the path of a kubeconfig", "%s is no kubeconfig: %w", f.server, err)
+	case len(kubeconfig.Contexts) == 0:
+		return nil, misuse("see what `kubectl config get-contexts` says of it", "kubeconfig %s has no context", f.server)
+	}
+	known := "use --kube-context with one of " + strings.Join(slices.Sorted(maps.Keys(kubeconfig.Contexts)), ", ")
+	name := cmp.Or(f.context, kubeconfig.CurrentContext)
+	if name == "" {
+		return nil, misuse(known, "kubeconfig %s has no current context", f.server)
+	}
+	c := kubeconfig.Contexts[name]
+	if c == nil {
+		return nil, misuse(known, "kubeconfig %s has no context %q", f.server, name)
+	}
+	if kubeconfig.Clusters[c.Cluster] == nil || kubeconfig.AuthInfos[c.AuthInfo] == nil {
+		return nil, misuse(known, "context %q of kubeconfig %s names the cluster %q and the user %q, and not both are there", name, f.server, c.Cluster, c.AuthInfo)
+	}
+	config, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, name, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
+	if err != nil {
+		return nil, misuse("see what `kubectl config view` says of it", "kubeconfig %s: %w", f.server, err)
+	}
+	return config, nil
 }
 
 // prepareLab has an API server of the lab's programs started whenever a gate asks for

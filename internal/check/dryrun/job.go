@@ -206,6 +206,8 @@ func (j *job) notServed(o *render.Object) {
 		j.note(o, j.without[gk][0], j.without[gk][1])
 	case maker != nil && j.in.Throwaway:
 		j.find(ruleRefused, o, []any{"apiVersion"}, "", "%s: %s %s does not serve this version", api, maker.GetKind(), maker.GetName())
+	case j.catalogue[gk] != "":
+		j.find(ruleRefused, o, []any{"apiVersion"}, "", "%s: the render has no CRD for it, and that of the catalogue does not serve this version", api)
 	case maker != nil:
 		j.note(o, fmt.Sprintf("the cluster does not serve it yet: %s of the render makes it", maker.Key()), "check again once that is applied, or with --dry-run=lab")
 	case builtin && j.in.Throwaway && j.otherVersion():
