@@ -83,7 +83,7 @@ func (f *dryRunFlags) config() (*rest.Config, error) {
 	if c == nil {
 		return nil, misuse(known, "kubeconfig %s has no context %q", f.server, name)
 	}
-	if kubeconfig.Clusters[c.Cluster] == nil || kubeconfig.AuthInfos[c.AuthInfo] == nil {
+	if kubeconfig.Clusters[c.Cluster] == nil || c.AuthInfo != "" && kubeconfig.AuthInfos[c.AuthInfo] == nil {
 		return nil, misuse(known, "context %q of kubeconfig %s names the cluster %q and the user %q, and not both are there", name, f.server, c.Cluster, c.AuthInfo)
 	}
 	config, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, name, &clientcmd.ConfigOverrides{}, rules).ClientConfig()

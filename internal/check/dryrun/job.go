@@ -128,8 +128,7 @@ func (j *job) try(ctx context.Context, o *render.Object) error {
 // send sends an object and reports the answer.
 func (j *job) send(ctx context.Context, o *render.Object, at resource, create bool) error {
 	warnings, err := j.server.send(ctx, at, request{
-		object: o.Unstructured, manager: manager(o), as: j.user(o),
-		create: create || o.GetName() == "" && o.GetGenerateName() != "",
+		object: o.Unstructured, manager: manager(o), as: j.user(o), create: create,
 	})
 	return j.judge(o, at, warnings, err)
 }
@@ -180,7 +179,7 @@ func (j *job) place(o *render.Object) (resource, bool) {
 	case at.namespaced && namespace == "":
 		j.find(ruleRefused, o, []any{"metadata"}, "", "%s is namespaced, and the object names no namespace: nobody can apply it", gvk.Kind)
 		return at, false
-	case o.GetName() == "" && o.GetGenerateName() == "":
+	case o.GetName() == "":
 		j.find(ruleRefused, o, []any{"metadata"}, "", "the object has no name: nobody can apply it")
 		return at, false
 	case strings.ContainsAny(o.GetName()+namespace, "/%"):

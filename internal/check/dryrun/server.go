@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/client-go/discovery"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -90,13 +92,16 @@ func connect(ctx context.Context, config *rest.Config, within time.Duration) (*s
 // limited is a transport whose answers have an end.
 type limited struct{ next http.RoundTripper }
 
-func (b limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := b.next.RoundTrip(r)
+func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := l.next.RoundTrip(r)
 	if err == nil {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
 	}
 	return res, err
 }
+
+// WrappedRoundTripper lets client-go reach what is below.
+func (l limited) WrappedRoundTripper() http.RoundTripper { return l.next }
 
 // hostOf returns the address of a server without anything secret that may be in it.
 func hostOf(host string) string {
@@ -210,7 +215,7 @@ func (s *server) send(ctx context.Context, at resource, r request) ([]string, er
 	// Made anew for each attempt: a request is used up.
 	attempt := func() error {
 		said = warnings{}
-		req := s.client.Verb(verb).AbsPath(path...).Param("fieldManager", r.manager).Body(data).WarningHandlerWithContext(&said).MaxRetries(2)
+		req := s.client.Verb(verb).AbsPath(path...).Param("fieldManager", r.manager).Body(data).WarningHandlerWithContext(&said)
 		if r.create {
 			req.SetHeader("Content-Type", "application/json")
 		} else {
@@ -280,7 +285,8 @@ func (s *server) get(ctx context.Context, path string, into any) error {
 func (s *server) do(ctx context.Context, r *rest.Request) ([]byte, error) {
 	own, cancel := context.WithTimeout(ctx, s.within)
 	defer cancel()
-	result := r.Do(own)
+	// client-go would log what is returned here, too.
+	result := r.MaxRetries(2).Do(klog.NewContext(own, logr.Discard()))
 	err := result.Error()
 	answer, _ := result.Raw()
 	if err == nil {
