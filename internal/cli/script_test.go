@@ -2,8 +2,12 @@ package cli_test
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,7 +43,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("LUMACORE_BINARY", filepath.Join(bin, "lumacore"))
 			return os.Mkdir(e.WorkDir+"/home", 0o755)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitcode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitcode, "apiserver": apiserver},
 	})
 }
 
@@ -61,4 +65,45 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// apiserver KUBECONFIG ANSWERS starts an API server that knows ConfigMaps, and writes the
+// kubeconfig of it. ANSWERS has the status with which it answers a dry run of the
+// ConfigMap of a name, one a line: "NAME JSON"; it takes all others.
+func apiserver(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: apiserver kubeconfig answers")
+	}
+	answers := map[string]string{}
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		name, answer, _ := strings.Cut(strings.TrimSpace(line), " ")
+		answers[name] = answer
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		get := map[string]string{
+			"/version": `{"major": "1", "minor": "36"}`,
+			"/api":     `{"kind": "APIVersions", "versions": ["v1"]}`,
+			"/apis":    `{"kind": "APIGroupList", "apiVersion": "v1", "groups": []}`,
+			"/api/v1":  `{"kind": "APIResourceList", "groupVersion": "v1", "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}]}`,
+		}[r.URL.Path]
+		answer := answers[path.Base(r.URL.Path)]
+		switch {
+		case r.Method == http.MethodGet && get != "":
+			io.WriteString(w, get)
+		case r.Method != http.MethodPatch || r.URL.Query().Get("dryRun") != "All":
+			w.WriteHeader(http.StatusTeapot) // nothing else may be asked
+		case answer != "":
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			io.WriteString(w, answer)
+		default:
+			_, _ = io.Copy(w, r.Body)
+		}
+	}))
+	ts.Defer(server.Close)
+	kubeconfig := "apiVersion: v1\nkind: Config\ncurrent-context: home\n" +
+		"clusters: [{name: home, cluster: {server: \"" + server.URL + "\"}}, {name: away, cluster: {server: \"http://127.0.0.1:1\"}}]\n" +
+		"users: [{name: me, user: {token: hunter2}}]\n" +
+		"contexts: [{name: home, context: {cluster: home, user: me}}, {name: away, context: {cluster: away, user: me}}]\n"
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(kubeconfig), 0o600))
 }
