@@ -87,6 +87,7 @@ require (
 	golang.org/x/tools v0.49.0
 	helm.sh/helm/v4 v4.2.4
 	k8s.io/apiserver v0.36.4
+	k8s.io/component-helpers v0.36.4
 	k8s.io/pod-security-admission v0.36.4
 	sigs.k8s.io/kustomize/api v0.21.1
 	sigs.k8s.io/kustomize/kyaml v0.21.1

@@ -22,6 +22,7 @@ func newCheck(s *report.Streams) *cobra.Command {
 	var out report.Outputs
 	var gates []string
 	var severity, failOn string
+	var prodApproved bool
 	cmd := &cobra.Command{
 		Use:   "check [PATH]",
 		Short: "Render a Flux repository and run all gates over it",
@@ -90,7 +91,7 @@ EXIT STATUS
 				return err
 			}
 			in.Tree, in.Render, in.Config, in.KubeVersion = repo.tree, repo.result, repo.config, repo.kube
-			in.Base, in.Cache, in.Offline = repo.base, repo.cache, f.offline
+			in.Base, in.Cache, in.Offline, in.ProdApproved = repo.base, repo.cache, f.offline, prodApproved
 			step, end := progress(s, "dry run", "tried", "objects")
 			in.Progress = func(_ string, done, known int) { step(done, known) }
 			rep, err := check.Run(cmd.Context(), run, in)
@@ -119,6 +120,7 @@ EXIT STATUS
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "the least `severity` that fails the check: error|warning|info (default check.failOn of lumacore.yaml, else error)")
 	cmd.Flags().StringVar(&f.since, "changed-since", "", "report only what has changed since this `revision` of Git, such as origin/main: what it has too is only counted")
 	dry.add(cmd.Flags())
+	cmd.Flags().BoolVar(&prodApproved, "prod-approved", false, "somebody has approved what the change does to production: with --changed-since, such findings are shown as suppressed")
 	cmd.Flags().BoolVar(&f.requireCharts, "require-charts", false, "a chart that cannot be had is an error, and not only named as not checked")
 	return cmd
 }

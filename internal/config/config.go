@@ -5,6 +5,8 @@ package config
 import (
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+
 	"lumacore.dev/lumacore/internal/report"
 )
 
@@ -31,6 +33,9 @@ type Cluster struct {
 	// Substitute are the variables of the Flux Kustomization that applies Path, when
 	// that one is not in the repository: who bootstraps the cluster sets them there.
 	Substitute map[string]string
+	// Environment of all that is in the cluster, but for namespaces with the label
+	// EnvironmentLabel; empty: only the labels say it.
+	Environment string
 }
 
 // Check configures the gates.
@@ -45,6 +50,8 @@ type Check struct {
 	Allow       []Allowance
 	Images      Images
 	PodSecurity PodSecurity
+	Promotion   Promotion
+	RBAC        RBAC
 }
 
 // Override gives a rule another severity. One for a rule has precedence over one
@@ -95,4 +102,56 @@ type Exemption struct {
 	Review    time.Time // the last day on which it holds; required
 
 	report.Location // of the entry
+}
+
+// Promotion configures the gate "promotion".
+type Promotion struct {
+	Production string // the environment that only changes on purpose; DefaultProduction if empty
+	Staging    string // the environment that has everything first; DefaultStaging if empty
+}
+
+// Names of environments where lumacore.yaml gives none.
+const (
+	DefaultProduction = "prod"
+	DefaultStaging    = "staging"
+)
+
+// RBAC configures the gate "rbac".
+type RBAC struct {
+	// Limits say what subjects and roles may do at most.
+	Limits []Limit
+}
+
+// Limit says what a subject or a role may do at most. Of several for the same one,
+// what any of them allows is allowed.
+type Limit struct {
+	Subject string // "ServiceAccount flux-system/flux-infra", "Group name" or "User name"; or
+	Role    string // "ClusterRole name" or "Role namespace/name"
+
+	// Namespaces, with globs, and Environment are where a subject may do it. Neither:
+	// anywhere, and cluster-wide. Both: in the namespaces of that environment.
+	Namespaces  []string
+	Environment string
+
+	Rules []Rule   // what it may do,
+	Roles []string // and, of a subject, what these roles say: "ClusterRole cluster-admin"
+
+	Reason string    // required
+	Review time.Time // the last day on which it holds; required
+
+	report.Location // of the entry
+}
+
+// Of is whom the limit is about.
+func (l Limit) Of() string {
+	if l.Role != "" {
+		return l.Role
+	}
+	return l.Subject
+}
+
+// Rule is a rule of a role.
+type Rule struct {
+	rbacv1.PolicyRule
+	report.Location
 }

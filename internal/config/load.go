@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -363,6 +364,7 @@ func (r *reader) cluster(c *Config, n *yaml.Node, at string) {
 				cl.Substitute[key.Value] = r.scalar(value, where)
 			})
 		},
+		"environment": r.text(&cl.Environment),
 	})
 	if n.Kind != yaml.MappingNode {
 		r.notMapping(n, at)
@@ -414,6 +416,16 @@ func (r *reader) check(c *Check, n *yaml.Node, at string) {
 				c.PodSecurity.Exemptions = []Exemption{}
 				r.list(func(v *yaml.Node, at string) { r.exemption(&c.PodSecurity, v, at) })(v, at)
 			}})
+		},
+		"promotion": func(v *yaml.Node, at string) {
+			r.mapping(v, at, fields{"production": r.text(&c.Promotion.Production), "staging": r.text(&c.Promotion.Staging)})
+			p := c.Promotion
+			if production, staging := cmp.Or(p.Production, DefaultProduction), cmp.Or(p.Staging, DefaultStaging); production == staging {
+				r.mistake(v.Line, "%s has %q for both production and staging", at, cut(staging))
+			}
+		},
+		"rbac": func(v *yaml.Node, at string) {
+			r.mapping(v, at, fields{"limits": r.list(func(v *yaml.Node, at string) { r.limit(&c.RBAC, v, at) })})
 		},
 	})
 }
@@ -467,6 +479,114 @@ func (r *reader) exemption(c *PodSecurity, n *yaml.Node, at string) {
 		}
 	}
 	c.Exemptions = append(c.Exemptions, e)
+}
+
+// MaxLimitRules bounds check.rbac: its rules are compared with those of all roles.
+const MaxLimitRules = 1000
+
+func (r *reader) limit(c *RBAC, n *yaml.Node, at string) {
+	l := Limit{Location: report.Location{File: File, Line: n.Line}}
+	r.mapping(n, at, fields{
+		"subject": r.of(&l.Subject, "ServiceAccount", "Group", "User"),
+		"role":    r.of(&l.Role, "ClusterRole", "Role"),
+		"namespaces": r.list(func(v *yaml.Node, at string) {
+			var glob string
+			if r.glob(&glob)(v, at); glob != "" {
+				l.Namespaces = append(l.Namespaces, glob)
+			}
+		}),
+		"environment": r.text(&l.Environment),
+		"rules":       r.list(func(v *yaml.Node, at string) { r.rule(&l, v, at) }),
+		"roles": r.list(func(v *yaml.Node, at string) {
+			var role string
+			r.of(&role, "ClusterRole", "Role")(v, at)
+			l.Roles = append(l.Roles, role)
+		}),
+		"reason": r.text(&l.Reason), "review": r.day(&l.Review),
+	})
+	if n.Kind != yaml.MappingNode {
+		r.notMapping(n, at)
+		return
+	}
+	subject, role := r.has(n, "subject"), r.has(n, "role")
+	switch {
+	case subject == role:
+		r.mistake(n.Line, "%s: name either a subject or a role", at)
+	case role && (r.has(n, "namespaces") || r.has(n, "environment")):
+		r.mistake(n.Line, "%s is about a role, which is in force where it is bound; namespaces and environment are for subjects", at)
+	case role && r.has(n, "roles"):
+		r.mistake(n.Line, "%s is about a role; say in rules what it may hold", at)
+	case len(l.Rules)+len(l.Roles) == 0 && !r.has(n, "rules") && !r.has(n, "roles"):
+		r.mistake(n.Line, "%s says nothing: give it rules, or, for a subject, roles", at)
+	}
+	r.required(n, at, "reason", l.Reason, "review", dayText(l.Review))
+	c.Limits = append(c.Limits, l)
+}
+
+// of reads a kind and a name: "ServiceAccount flux-system/flux-infra". Roles and
+// ServiceAccounts have a namespace.
+func (r *reader) of(into *string, kinds ...string) field {
+	return func(n *yaml.Node, at string) {
+		text := r.scalar(n, at)
+		if text == "" {
+			return
+		}
+		kind, name, _ := strings.Cut(text, " ")
+		name = strings.TrimSpace(name)
+		namespace, own, slash := strings.Cut(name, "/")
+		var form string
+		switch {
+		case !slices.Contains(kinds, kind):
+			form = "begin it with " + strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1]
+		case kind == "ServiceAccount" || kind == "Role":
+			if !slash || namespace == "" || own == "" || strings.Contains(own, "/") {
+				form = "write it as " + kind + " NAMESPACE/NAME"
+			}
+		case name == "":
+			form = "write it as " + kind + " NAME"
+		}
+		if form != "" {
+			r.mistake(n.Line, "%s is %q; %s", at, cut(text), form)
+			return
+		}
+		*into = kind + " " + name
+	}
+}
+
+// rule reads a rule in the form that it has in a Role.
+func (r *reader) rule(l *Limit, n *yaml.Node, at string) {
+	rule := Rule{Location: report.Location{File: File, Line: n.Line}}
+	texts := func(into *[]string) field {
+		return r.list(func(v *yaml.Node, at string) {
+			if v.Kind == yaml.ScalarNode && v.Value == "" && !null(v) { // the core group
+				*into = append(*into, "")
+			} else if text := r.scalar(v, at); text != "" {
+				*into = append(*into, text)
+			}
+		})
+	}
+	r.mapping(n, at, fields{
+		"apiGroups": texts(&rule.APIGroups), "resources": texts(&rule.Resources), "verbs": texts(&rule.Verbs),
+		"resourceNames": texts(&rule.ResourceNames), "nonResourceURLs": texts(&rule.NonResourceURLs),
+	})
+	if n.Kind != yaml.MappingNode {
+		r.notMapping(n, at)
+		return
+	}
+	if !r.has(n, "nonResourceURLs") {
+		for _, key := range []string{"apiGroups", "resources"} {
+			if !r.has(n, key) {
+				r.mistake(n.Line, "%s has no %s", at, key)
+			}
+		}
+	}
+	if !r.has(n, "verbs") {
+		r.mistake(n.Line, "%s has no verbs", at)
+	}
+	l.Rules = append(l.Rules, rule)
+	if len(l.Rules) == MaxLimitRules+1 {
+		r.mistake(n.Line, "%s: %d rules are the most that an entry may have", at, MaxLimitRules)
+	}
 }
 
 // dayText is a date as it is written, "" for none.

@@ -54,6 +54,10 @@ type Cluster struct {
 	// of the repository.
 	Substitute map[string]string
 
+	// Environment of what is in the cluster, where its namespace does not say another;
+	// empty for a cluster that has several.
+	Environment string
+
 	Location report.Location // of what says that this is a cluster
 }
 
@@ -106,7 +110,7 @@ func declaredClusters(t *Tree, declared []config.Cluster) ([]Cluster, error) {
 			return nil, report.Misuse("correct the path under clusters in "+config.File, "cluster %s: the repository has no folder %s", c.Name, c.Path)
 		}
 		found := d.roots[dir]
-		found.Name, found.Path, found.Substitute = c.Name, dir, c.Substitute
+		found.Name, found.Path, found.Substitute, found.Environment = c.Name, dir, c.Substitute, c.Environment
 		if found.Location.File == "" {
 			found.Location = report.Location{File: config.File, Line: 1}
 		}

@@ -80,7 +80,7 @@ func Render(ctx context.Context, t *gitops.Tree, clusters []gitops.Cluster, opt 
 // repository's file says.
 func renderCluster(ctx context.Context, b *builds, opt Options, gc gitops.Cluster, patched *Object) (*renderer, error) {
 	r := &renderer{
-		Cluster: &Cluster{Name: gc.Name, Path: gc.Path, byKey: map[Key][]*Object{}, secrets: map[[2]string]Placeholder{}, Files: map[string]bool{}},
+		Cluster: &Cluster{Name: gc.Name, Path: gc.Path, Environment: gc.Environment, byKey: map[Key][]*Object{}, secrets: map[[2]string]Placeholder{}, Files: map[string]bool{}},
 		tree:    b.tree, builds: b, opt: opt, sync: gc, given: patched, seen: map[Key]bool{}, assumed: map[Key]bool{},
 	}
 	return r, r.run(ctx)
@@ -628,8 +628,9 @@ func (r *renderer) finish() {
 		if !o.Is("", "Namespace") {
 			ns = r.Get(Key{"", "Namespace", "", o.GetNamespace()})
 		}
+		o.Origin.Environment = r.sync.Environment
 		if ns != nil {
-			o.Origin.Environment = ns.GetLabels()[r.opt.EnvironmentLabel]
+			o.Origin.Environment = cmp.Or(ns.GetLabels()[r.opt.EnvironmentLabel], r.sync.Environment)
 		}
 	}
 }

@@ -24,6 +24,9 @@ type Result struct {
 type Cluster struct {
 	Name string // "lumacore"
 	Path string // "clusters/lumacore"
+	// Environment of its objects, where the label of their namespace says no other; ""
+	// for a cluster that has several.
+	Environment string
 
 	Kustomizations []*Kustomization // sorted by namespace and name; the first may be the implied root
 	Releases       []*Release       // sorted by namespace and name
@@ -73,7 +76,7 @@ type Origin struct {
 	Template        string // "traefik/templates/deployment.yaml", for a chart's objects
 	Hook            bool   // it is a Helm hook
 	Suspended       bool   // its Kustomization or HelmRelease is suspended: Flux would not apply it now
-	Environment     string // the value of the environment label of its namespace; "" if there is none
+	Environment     string // the value of the environment label of its namespace, else that of the cluster; "" if there is none
 	// Placeholders are the secret values in it that only the cluster has and that
 	// stand-ins were put for: "SECRET_DOMAIN from Secret flux-system/cluster-secrets".
 	Placeholders []string

@@ -68,8 +68,8 @@ func TestCleanRepository(t *testing.T) {
 		t.Errorf("not checked: %s %s: %s", u.Gate, u.Subject, u.Reason)
 	}
 	want := []report.ClusterSeen{{
-		Name: "main", Path: "clusters/main", Kustomizations: 24, Built: 24, HelmReleases: 11, Rendered: 11,
-		Objects: 231, Pods: 27, CustomResources: 55,
+		Name: "main", Path: "clusters/main", Kustomizations: 25, Built: 25, HelmReleases: 11, Rendered: 11,
+		Objects: 240, Pods: 28, CustomResources: 56,
 	}}
 	if diff := cmp.Diff(want, rep.Clusters); diff != "" {
 		t.Errorf("what was looked at (-want +got):\n%s", diff)
@@ -127,6 +127,8 @@ var elsewhere = map[string]string{
 	"references/cross-namespace":       "has no example in a cluster with Traefik alone",
 	"references/missing-issuer":        "the repository has no cert-manager",
 	"dryrun/immutable":                 "needs a cluster in which the object has another value",
+	"promotion/prod-unannounced":       "takes a change",
+	"promotion/prod-change":            "takes a change",
 	"config/nothing-checked":           "the repository would have to be empty",
 	"config/allowance-expired":         "of the check itself, not of a repository",
 	"config/allowance-unused":          "of the check itself, not of a repository",

@@ -69,6 +69,7 @@ type app struct {
 	Memory, Limit   int // MiB, before and after the overlay's patch
 	Storage         int // GiB
 	Version, Digest string
+	Staging         bool // it is in staging too
 }
 
 // base is what the template of the cluster knows.
@@ -107,6 +108,7 @@ func Generate(o Options) (*Repository, error) {
 			Replicas: 1 + random.IntN(3), Workers: 1 + random.IntN(16), Minute: random.IntN(60),
 			Memory: 64 + 64*random.IntN(4), Storage: 1 + random.IntN(50),
 			Version: fmt.Sprintf("%d.%d.%d", random.IntN(9), random.IntN(30), random.IntN(30)),
+			Staging: i%40 == 0, // of kind web
 		}
 		a.Limit, a.Digest = 2*a.Memory, digest(a.Name+a.Version)
 		names = append(names, a.Name)

@@ -7,6 +7,8 @@ import (
 	"lumacore.dev/lumacore/internal/check/dryrun"
 	"lumacore.dev/lumacore/internal/check/images"
 	"lumacore.dev/lumacore/internal/check/podsecurity"
+	"lumacore.dev/lumacore/internal/check/promotion"
+	"lumacore.dev/lumacore/internal/check/rbac"
 	"lumacore.dev/lumacore/internal/check/references"
 	"lumacore.dev/lumacore/internal/check/rendering"
 	"lumacore.dev/lumacore/internal/check/schema"
@@ -22,6 +24,8 @@ var Gates = []*check.Gate{
 	references.Gate,
 	images.Gate,
 	podsecurity.Gate,
+	rbac.Gate,
+	promotion.Gate,
 	dryrun.Gate,
 	check.ConfigGate,
 }
