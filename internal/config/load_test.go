@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -75,7 +76,7 @@ func TestDocumentedExample(t *testing.T) {
 		return line(1 + strings.Count(before, "\n"))
 	}
 	want := &Config{
-		Clusters:         []Cluster{{Name: "home", Path: "clusters/home", Substitute: map[string]string{"CLUSTER_NAME": "home"}}},
+		Clusters:         []Cluster{{Name: "home", Path: "clusters/home", Substitute: map[string]string{"CLUSTER_NAME": "home"}, Environment: "prod"}},
 		EnvironmentLabel: "lumacore.env",
 		Check: Check{
 			KubeVersion: "1.36", FailOn: report.Error,
@@ -94,6 +95,29 @@ func TestDocumentedExample(t *testing.T) {
 				Control: "Only the infrastructure's service account may write there.",
 				Review:  date("2027-01-31"), Location: at("- namespace: longhorn-system"),
 			}}},
+			Promotion: Promotion{Production: "prod", Staging: "staging"},
+			RBAC: RBAC{Limits: []Limit{
+				{
+					Subject: "ServiceAccount flux-system/apps-prod", Environment: "prod", Namespaces: []string{"app-*"},
+					Roles: []string{"ClusterRole app-deployer"},
+					Rules: []Rule{{
+						PolicyRule: rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
+						Location:   at("- apiGroups: [apps]"),
+					}},
+					Reason: "Applies the apps.", Review: date("2027-01-31"), Location: at("- subject: ServiceAccount"),
+				},
+				{
+					Role: "ClusterRole app-deployer",
+					Rules: []Rule{
+						{
+							PolicyRule: rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps", "services"}, Verbs: []string{"*"}, ResourceNames: []string{"app"}},
+							Location:   at(`- apiGroups: [""]`),
+						},
+						{PolicyRule: rbacv1.PolicyRule{NonResourceURLs: []string{"/healthz"}, Verbs: []string{"get"}}, Location: at("- nonResourceURLs:")},
+					},
+					Reason: "What an app consists of.", Review: date("2027-01-31"), Location: at("- role: ClusterRole"),
+				},
+			}},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -161,7 +185,7 @@ func TestLoadRefuses(t *testing.T) {
 		"two documents":    {file(head + "---\n" + head), "lumacore.yaml:3: a second YAML document begins here; the file holds one"},
 		"broken second":    {file(head + "---\n[\n"), "lumacore.yaml:4: this is no YAML: did not find expected node content"},
 		"misspelt key":     {file(head + "chekc: {}\n"), `lumacore.yaml:3: lumacore.yaml has no key "chekc"; did you mean check?`},
-		"unknown key":      {file(head + "check:\n  gates: []\n"), `lumacore.yaml:4: check has no key "gates"; known are allow, failOn, images, kubeVersion, podSecurity, severity`},
+		"unknown key":      {file(head + "check:\n  gates: []\n"), `lumacore.yaml:4: check has no key "gates"; known are allow, failOn, images, kubeVersion, podSecurity, promotion, rbac, severity`},
 		"key in another's": {file(head + "allow: []\n"), `lumacore.yaml:3: lumacore.yaml has no key "allow"; known are apiVersion, check, clusters, environmentLabel, kind`},
 		"a key twice":      {file(head + "check: {}\ncheck: {}\n"), "lumacore.yaml:4: check stands in line 3 already"},
 		"a merge key":      {file(head + "check:\n  <<: {failOn: error}\n"), "lumacore.yaml:4: check has a key that is no plain word"},
@@ -173,7 +197,7 @@ func TestLoadRefuses(t *testing.T) {
 		},
 		"a list for a text":    {file(head + "environmentLabel: [a]\n"), "lumacore.yaml:3: environmentLabel is a list; a text is expected"},
 		"a text for a list":    {file(head + "clusters: home\n"), `lumacore.yaml:3: clusters is "home"; a list is expected`},
-		"a text for a mapping": {file(head + "check: on\n"), `lumacore.yaml:3: check is "on"; a mapping of allow, failOn, images, kubeVersion, podSecurity, severity is expected`},
+		"a text for a mapping": {file(head + "check: on\n"), `lumacore.yaml:3: check is "on"; a mapping of allow, failOn, images, kubeVersion, podSecurity, promotion, rbac, severity is expected`},
 		"an empty text":        {file(head + "environmentLabel: ''\n"), "lumacore.yaml:3: environmentLabel is empty; give it a value or leave it out"},
 		"a long text":          {file(head + "environmentLabel: " + strings.Repeat("x", MaxText+1) + "\n"), "lumacore.yaml:3: environmentLabel has 2001 bytes; 2000 are the most"},
 		"a version":            {file(head + "check: {kubeVersion: latest}\n"), `lumacore.yaml:3: check.kubeVersion is "latest"; write the clusters' Kubernetes version like 1.36 or 1.36.2`},
@@ -199,6 +223,42 @@ func TestLoadRefuses(t *testing.T) {
 		"an exemption's level": {
 			file(head + "check:\n  podSecurity:\n    exemptions:\n      - {namespace: a, level: restricted, reason: x, control: y, review: 2027-01-01}\n"),
 			`lumacore.yaml:6: check.podSecurity.exemptions[0].level is "restricted"; use baseline or privileged`,
+		},
+		"the same name for both environments": {
+			file(head + "check:\n  promotion:\n    staging: prod\n"),
+			`lumacore.yaml:5: check.promotion has "prod" for both production and staging`,
+		},
+		"a limit of nobody": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {rules: [], reason: x, review: 2027-01-01}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0]: name either a subject or a role`,
+		},
+		"a limit of two": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {subject: Group a, role: ClusterRole a, rules: [], reason: x, review: 2027-01-01}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0]: name either a subject or a role`,
+		},
+		"a limit that says nothing": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {subject: Group a, reason: x, review: 2027-01-01}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0] says nothing: give it rules, or, for a subject, roles`,
+		},
+		"a limit of a kind that there is not": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {subject: Account a/b, rules: [], reason: x, review: 2027-01-01}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0].subject is "Account a/b"; begin it with ServiceAccount, Group or User`,
+		},
+		"a limit of an account without a namespace": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {subject: ServiceAccount b, rules: [], reason: x, review: 2027-01-01}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0].subject is "ServiceAccount b"; write it as ServiceAccount NAMESPACE/NAME`,
+		},
+		"a limit of a role with a place": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {role: ClusterRole a, environment: prod, rules: [], reason: x, review: 2027-01-01}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0] is about a role, which is in force where it is bound; namespaces and environment are for subjects`,
+		},
+		"a limit's rule without verbs": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {role: ClusterRole a, rules: [{apiGroups: [a], resources: [b]}], reason: x, review: 2027-01-01}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0].rules[0] has no verbs`,
+		},
+		"a limit without a review": {
+			file(head + "check:\n  rbac:\n    limits:\n      - {role: ClusterRole a, rules: [], reason: x}\n"),
+			`lumacore.yaml:6: check.rbac.limits[0] has no review`,
 		},
 		"an exemption twice": {
 			file(head + "check:\n  podSecurity:\n    exemptions:\n      - {namespace: a, level: baseline, reason: x, control: y, review: 2027-01-01}\n      - {namespace: a, level: baseline, reason: x, control: y, review: 2027-01-01}\n"),
@@ -236,6 +296,7 @@ func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"", head, head + "check: {failOn: error, severity: {a: off}}", head + "clusters: [{name: a, path: b}]",
 		head + "check:\n  allow:\n  - {rule: a/b, file: '**', reason: x, expires: 2027-01-01}\n",
+		head + "check: {promotion: {production: a, staging: b}, rbac: {limits: [{subject: ServiceAccount a/b, namespaces: [\"a*\"], roles: [ClusterRole c], rules: [{apiGroups: [\"\"], resources: [d], verbs: [get]}], reason: e, review: 2027-01-01}]}}",
 		head + "check: {podSecurity: {exemptions: [{namespace: a, level: baseline, reason: b, control: c, review: 2027-01-01}]}}",
 		"&a [*a]", "? - : -", "---\n...\n---", "\uFEFFa: b", "a: !!binary x", "%YAML 1.1\n---\n", "a: &b {<<: *b}",
 	} {
