@@ -18,6 +18,7 @@ import (
 
 // peers are the programs of this module and the packages that they are built from.
 var peers = map[string]string{
+	"conftest":    "github.com/open-policy-agent/conftest",
 	"fluxbuild":   "./fluxbuild",
 	"helm":        "helm.sh/helm/v4/cmd/helm",
 	"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
