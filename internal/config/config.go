@@ -52,6 +52,7 @@ type Check struct {
 	PodSecurity PodSecurity
 	Promotion   Promotion
 	RBAC        RBAC
+	Policy      Policy
 }
 
 // Override gives a rule another severity. One for a rule has precedence over one
@@ -84,6 +85,22 @@ type Images struct {
 	// Registries that images may come from: "ghcr.io", "docker.io/library".
 	// Empty: any.
 	Registries []string
+}
+
+// Policy configures the gate "policy".
+type Policy struct {
+	// Providers say who answers for the external data providers of the repository's
+	// policies. One that is not among them has no answer.
+	Providers []Provider
+}
+
+// Provider says how an external data provider's questions are answered.
+type Provider struct {
+	Name    string // of the Provider object
+	Answers string // file with recorded answers, relative to the repository's root
+	Live    bool   // ask the provider itself, at its own address; one of the two
+
+	report.Location // of the entry
 }
 
 // PodSecurity configures the gate "podsecurity".

@@ -410,6 +410,9 @@ func (r *reader) check(c *Check, n *yaml.Node, at string) {
 				c.Images.Registries = append(c.Images.Registries, text)
 			})})
 		},
+		"policy": func(v *yaml.Node, at string) {
+			r.mapping(v, at, fields{"providers": r.list(func(v *yaml.Node, at string) { r.provider(&c.Policy, v, at) })})
+		},
 		"podSecurity": func(v *yaml.Node, at string) {
 			r.mapping(v, at, fields{"exemptions": func(v *yaml.Node, at string) {
 				// An empty register is a register too: nothing is exempt.
@@ -459,6 +462,28 @@ func (r *reader) allowance(c *Check, n *yaml.Node, at string) {
 	}
 	r.required(n, at, "rule", a.Rule, "reason", a.Reason, "expires", dayText(a.Expires))
 	c.Allow = append(c.Allow, a)
+}
+
+func (r *reader) provider(c *Policy, n *yaml.Node, at string) {
+	p := Provider{Location: report.Location{File: File, Line: n.Line}}
+	r.mapping(n, at, fields{
+		"name": r.text(&p.Name), "answers": r.text(&p.Answers),
+		"live": func(v *yaml.Node, at string) { p.Live = r.oneOf(v, at, "true", "false") == "true" },
+	})
+	if n.Kind != yaml.MappingNode {
+		r.notMapping(n, at)
+		return
+	}
+	r.required(n, at, "name", p.Name)
+	if (p.Answers != "") == p.Live {
+		r.mistake(n.Line, "%s needs one of answers and live: true", at)
+	}
+	for _, other := range c.Providers {
+		if p.Name != "" && other.Name == p.Name {
+			r.mistake(n.Line, "%s is about provider %q, as is the entry in line %d", at, cut(p.Name), other.Line)
+		}
+	}
+	c.Providers = append(c.Providers, p)
 }
 
 func (r *reader) exemption(c *PodSecurity, n *yaml.Node, at string) {
