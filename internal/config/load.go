@@ -466,16 +466,20 @@ func (r *reader) allowance(c *Check, n *yaml.Node, at string) {
 
 func (r *reader) provider(c *Policy, n *yaml.Node, at string) {
 	p := Provider{Location: report.Location{File: File, Line: n.Line}}
+	wrong := false // noted already
 	r.mapping(n, at, fields{
 		"name": r.text(&p.Name), "answers": r.text(&p.Answers),
-		"live": func(v *yaml.Node, at string) { p.Live = r.oneOf(v, at, "true", "false") == "true" },
+		"live": func(v *yaml.Node, at string) {
+			text := r.oneOf(v, at, "true", "false")
+			p.Live, wrong = text == "true", text == ""
+		},
 	})
 	if n.Kind != yaml.MappingNode {
 		r.notMapping(n, at)
 		return
 	}
 	r.required(n, at, "name", p.Name)
-	if (p.Answers != "") == p.Live {
+	if (p.Answers != "") == p.Live && !wrong {
 		r.mistake(n.Line, "%s needs one of answers and live: true", at)
 	}
 	for _, other := range c.Providers {

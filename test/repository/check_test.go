@@ -68,8 +68,8 @@ func TestCleanRepository(t *testing.T) {
 		t.Errorf("not checked: %s %s: %s", u.Gate, u.Subject, u.Reason)
 	}
 	want := []report.ClusterSeen{{
-		Name: "main", Path: "clusters/main", Kustomizations: 25, Built: 25, HelmReleases: 11, Rendered: 11,
-		Objects: 240, Pods: 28, CustomResources: 56,
+		Name: "main", Path: "clusters/main", Kustomizations: 27, Built: 27, HelmReleases: 11, Rendered: 11,
+		Objects: 260, Pods: 28, CustomResources: 76,
 	}}
 	if diff := cmp.Diff(want, rep.Clusters); diff != "" {
 		t.Errorf("what was looked at (-want +got):\n%s", diff)

@@ -118,16 +118,16 @@ func (a *admissions) collect(ctx context.Context) bool {
 		if k8sruntime.DefaultUnstructuredConverter.FromUnstructured(o.Object, p) != nil {
 			continue // gate schema reports it
 		}
-		if !bound[p.Name] {
-			a.out.Object("policy/unbound", a.c, o, nil, "no ValidatingAdmissionPolicyBinding names this policy: it never holds")
-			continue
-		}
 		if strings.Contains(fmt.Sprint(o.Object["spec"]), "authorizer.") {
 			a.unchecked(o, "", "it asks what the user may do, which is not known here")
 			continue
 		}
 		if mistakes := compilePolicy(ctx, p); len(mistakes) > 0 {
 			a.invalid(o, "the API server does not take this policy", mistakes)
+			continue
+		}
+		if !bound[p.Name] {
+			a.out.Object("policy/unbound", a.c, o, nil, "no ValidatingAdmissionPolicyBinding names this policy: it never holds")
 			continue
 		}
 		if k := p.Spec.ParamKind; k != nil {

@@ -184,6 +184,9 @@ func TestGate(t *testing.T) {
 			template + constraintOf("FixedTags", "deny", "  parameters: {tags: [latest]}\n  match: {kinds: all}\n"),
 			[]string{"policy/constraint-invalid FixedTags fixedtags: Gatekeeper does not take this constraint: "},
 		},
+		"a constraint of a kind that no template makes": {
+			constraintOf("FixedTags", "deny", ""), []string{"not checked FixedTags fixedtags: no ConstraintTemplate of the repository makes its kind"},
+		},
 		"mutators are named": {
 			template + constraintOf("FixedTags", "deny", podsOnly) + "---\napiVersion: mutations.gatekeeper.sh/v1\nkind: Assign\nmetadata:\n  name: tag\nspec: {}\n",
 			[]string{"not checked Assign tag: objects are reviewed as the repository has them: what this mutator changes before is not applied"},

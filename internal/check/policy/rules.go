@@ -45,14 +45,6 @@ var rules = []report.Rule{
 		Good: template,
 	},
 	{
-		ID: "policy/constraint-without-template", Title: "a constraint whose template does not exist", Severity: report.Error,
-		Why:  "Gatekeeper makes the kind of a constraint from a ConstraintTemplate. Without it the API server does not know the kind, and Flux cannot apply the constraint.",
-		Fix:  "Add the ConstraintTemplate, in a Kustomization that the constraint's one depends on; or correct the kind.",
-		Link: aboutConstraints,
-		Bad:  constraint("deny"),
-		Good: template + constraint("deny"),
-	},
-	{
 		ID: "policy/constraint-invalid", Title: "a constraint that Gatekeeper refuses", Severity: report.Error,
 		Why:  "Its match or its parameters are not what Gatekeeper or its template take. It is refused, and holds against nothing.",
 		Fix:  "Correct what the message names.",

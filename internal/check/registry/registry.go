@@ -7,6 +7,7 @@ import (
 	"lumacore.dev/lumacore/internal/check/dryrun"
 	"lumacore.dev/lumacore/internal/check/images"
 	"lumacore.dev/lumacore/internal/check/podsecurity"
+	"lumacore.dev/lumacore/internal/check/policy"
 	"lumacore.dev/lumacore/internal/check/promotion"
 	"lumacore.dev/lumacore/internal/check/rbac"
 	"lumacore.dev/lumacore/internal/check/references"
@@ -24,6 +25,7 @@ var Gates = []*check.Gate{
 	references.Gate,
 	images.Gate,
 	podsecurity.Gate,
+	policy.Gate,
 	rbac.Gate,
 	promotion.Gate,
 	dryrun.Gate,
