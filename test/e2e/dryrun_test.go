@@ -118,7 +118,7 @@ spec:
 		unchecked = append(unchecked, u.Location.File)
 		delete(want, u.Location.File)
 	}
-	if diff := cmp.Diff([]string{"cases/service-cluster-ip-range/object.yaml", "cases/unknown-group/object.yaml"}, unchecked); diff != "" {
+	if diff := cmp.Diff([]string{"cases/service-cluster-ip-outside/object.yaml", "cases/unknown-group/object.yaml"}, unchecked); diff != "" {
 		t.Errorf("not checked (-want +got):\n%s", diff)
 	}
 	found := map[string][]report.Finding{}
@@ -490,5 +490,137 @@ func TestDryRunOfChange(t *testing.T) {
 	rep := gate(t, dryrun.Gate, in)
 	if len(rep.Findings) != 1 || rep.Findings[0].Object != "Deployment default/"+added {
 		t.Errorf("findings %q, want that of the new object", messages(rep.Findings))
+	}
+}
+
+// definitions are custom resources whose definition is in the render, with a webhook
+// that nobody answers, in that of a ConstraintTemplate, in the catalogue, refused, and
+// nowhere; and pods that need what admission looks up.
+const definitions = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: lamps.example.com
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Lamp, listKind: LampList, plural: lamps, singular: lamp}
+  conversion:
+    strategy: Webhook
+    webhook:
+      conversionReviewVersions: [v1]
+      clientConfig: {service: {namespace: here, name: nobody}}
+  versions:
+    - name: v1
+      served: true
+      storage: false
+      schema: &schema {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {watts: {type: integer}}, x-kubernetes-validations: [{rule: self.watts < 100, message: too bright}]}}}}
+    - {name: v2, served: true, storage: true, schema: *schema}
+---
+apiVersion: example.com/v1
+kind: Lamp
+metadata: {name: good, namespace: here}
+spec: {watts: 60}
+---
+apiVersion: example.com/v1
+kind: Lamp
+metadata: {name: bad, namespace: here}
+spec: {watts: 600}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: wrong.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Fan, plural: fans}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+---
+apiVersion: example.com/v1
+kind: Fan
+metadata: {name: a, namespace: here}
+---
+apiVersion: constraints.gatekeeper.sh/v1beta1
+kind: LumaCoreImageTag
+metadata: {name: bad}
+spec: {enforcementAction: [deny]}
+---
+apiVersion: traefik.io/v1alpha1
+kind: Middleware
+metadata: {name: bad, namespace: here}
+spec: {stripPrefix: {prefixes: one}}
+---
+apiVersion: example.org/v1
+kind: Unknown
+metadata: {name: a, namespace: here}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: Here}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a, namespace: Here}
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: high}
+value: 1000
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: mine, namespace: here}
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: a, namespace: here}
+spec: {limits: [{type: Container, max: {memory: 1Gi}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: good, namespace: here}
+spec: {serviceAccountName: mine, priorityClassName: high, containers: [{name: a, image: a, resources: {limits: {memory: 1Gi}}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: default, namespace: elsewhere}
+spec: {containers: [{name: a, image: a}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bad, namespace: here}
+spec: {serviceAccountName: nobodys, containers: [{name: a, image: a}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: large, namespace: here}
+spec: {containers: [{name: a, image: a, resources: {limits: {memory: 2Gi}}}]}
+`
+
+// TestDryRunDefinitions: what others depend on is there when they are tried.
+func TestDryRunDefinitions(t *testing.T) {
+	in := renderFiles(t, map[string][]byte{"cluster/objects.yaml": []byte(definitions), "cluster/template.yaml": []byte(constraintTemplate(t))})
+	throwaway(t, in)
+	rep := gate(t, dryrun.Gate, in)
+	var got []string
+	for _, f := range rep.Findings {
+		got = append(got, fmt.Sprintf("%s %s: %s", f.Object, f.Severity, f.Message))
+	}
+	for _, u := range rep.NotChecked {
+		got = append(got, fmt.Sprintf("%s: not checked: %s", u.Subject, u.Reason))
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{
+		"ConfigMap Here/a (v1): not checked: its namespace Here could not be created: the API server refuses it",
+		`CustomResourceDefinition wrong.example.com error: the API server refuses it: metadata.name: Invalid value: "wrong.example.com": must be spec.names.plural+"."+spec.group`,
+		"Fan here/a (example.com/v1): not checked: its CustomResourceDefinition wrong.example.com is refused",
+		"Lamp here/bad error: the API server refuses it: spec: Invalid value: too bright",
+		`LumaCoreImageTag bad error: the API server refuses it: spec.enforcementAction: expected string, got &value.valueUnstructured{Value:[]interface {}{"deny"}}`,
+		"Middleware here/bad warning: the API server refuses it: spec.stripPrefix.prefixes: expected list, got &{one} (CRD of github.com/traefik/traefik/v3@v3.7.13)",
+		`Namespace Here error: the API server refuses it: metadata.name: Invalid value: "Here": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+		`Pod here/bad error: the API server refuses it: pods "bad" is forbidden: error looking up service account here/nobodys: serviceaccount "nobodys" not found`,
+		`Pod here/large error: the API server refuses it: pods "large" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi`,
+		"Unknown here/a (example.org/v1): not checked: neither the render nor the built-in catalogue has a CustomResourceDefinition for it",
+	}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

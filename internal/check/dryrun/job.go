@@ -39,11 +39,10 @@ type job struct {
 	releases       map[string]*render.Release
 
 	// Of a server that is thrown away:
-	created   map[*render.Object]bool        // what was created for real, and so tried
+	created   map[*render.Object]bool        // what was created for real, and so tried; false: it was refused
 	catalogue map[schema.GroupKind]string    // kinds whose CRD is of the catalogue: of which module
 	refused   map[string]string              // namespaces that could not be created, and why
 	without   map[schema.GroupKind][2]string // kinds that could not be made: why, and what to do
-	policies  bool                           // there are admission policies in force
 
 	mu    sync.Mutex
 	said  map[string]bool
@@ -109,7 +108,7 @@ func definedKind(crd *render.Object) (schema.GroupKind, bool) {
 func (j *job) rest() []*render.Object {
 	var out []*render.Object
 	for _, o := range j.objects {
-		if !j.created[o] && o.GetKind() != "" && o.GetKind() != "List" {
+		if _, tried := j.created[o]; !tried && o.GetKind() != "" && o.GetKind() != "List" {
 			out = append(out, o)
 		}
 	}

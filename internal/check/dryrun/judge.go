@@ -27,6 +27,8 @@ var (
 	escalates = regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`)
 	// k8s.io/apiserver/pkg/admission/plugin/webhook/errors
 	webhookFailed = regexp.MustCompile(`failed calling webhook "([^"]*)"|conversion webhook for ([^ ]+) failed|webhook "?([^" ]*)"? does not support dry ?run`)
+	// plugin/pkg/admission/{serviceaccount,priority,runtimeclass}/admission.go
+	lookedUp = regexp.MustCompile(`error looking up service account|no PriorityClass with name|RuntimeClass "[^"]*" not found`)
 	// Validation of updates, of Kubernetes' kinds and, by habit, of CRDs.
 	immutable = regexp.MustCompile(`(?i)\bimmutable\b|updates to .* are forbidden|may not change once set|may not be (changed|updated|modified)|cannot be (changed|updated|modified)|can ?not be decreased|field can not be less than`)
 	// sigs.k8s.io/structured-merge-diff: ".spec.a: field not declared in schema", one
@@ -84,6 +86,8 @@ func (j *job) judge(o *render.Object, at resource, warnings []string, err error)
 		j.note(o, "the API server has an error of its own: "+bounded(message), "look at the log of the API server")
 	case st.Reason == metav1.StatusReasonNotFound && st.Details != nil && st.Details.Kind == "namespaces" && j.namespaces[st.Details.Name]:
 		j.note(o, fmt.Sprintf("the cluster does not have the namespace %s yet: the render makes it", st.Details.Name), "check again once that is applied, or with --dry-run=lab")
+	case j.in.Throwaway && lookedUp.MatchString(message) && !j.whole():
+		j.note(o, "what it names may be made by what was not rendered: "+bounded(message), "have all Kustomizations and charts rendered")
 	default:
 		j.refuse(o, st)
 	}
@@ -187,7 +191,7 @@ func (j *job) add(f report.Finding, o *render.Object) {
 		f.Message += " (CRD of " + from + ")"
 	}
 	j.mu.Lock()
-	key := f.Rule + "\x00" + f.Object + "\x00" + f.Location.String() + "\x00" + f.Message
+	key := strings.Join([]string{f.Rule, f.Object, f.Kustomization, f.HelmRelease, f.Location.String(), f.Message}, "\x00")
 	again := j.said[key]
 	j.said[key] = true
 	j.mu.Unlock()

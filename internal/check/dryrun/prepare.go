@@ -76,8 +76,9 @@ func (j *job) createAll(ctx context.Context, wanted func(*render.Object) bool, d
 	twice := map[render.Key]bool{} // that two owners have: one after the other
 	var again []*render.Object
 	for _, o := range j.objects {
+		_, tried := j.created[o]
 		switch {
-		case j.created[o] || !wanted(o):
+		case tried || !wanted(o):
 		case twice[o.Key()]:
 			again = append(again, o)
 		default:
@@ -87,9 +88,10 @@ func (j *job) createAll(ctx context.Context, wanted func(*render.Object) bool, d
 	}
 	f := func(ctx context.Context, o *render.Object) error {
 		there, err := j.create(ctx, o)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.created[o] = there
 		if there && done != nil {
-			j.mu.Lock()
-			defer j.mu.Unlock()
 			done(o)
 		}
 		return err
@@ -101,9 +103,6 @@ func (j *job) createAll(ctx context.Context, wanted func(*render.Object) bool, d
 		if err := j.each(ctx, []*render.Object{o}, f); err != nil {
 			return err
 		}
-	}
-	for _, o := range slices.Concat(objects, again) {
-		j.created[o] = true
 	}
 	return nil
 }
@@ -148,7 +147,7 @@ func (j *job) definitions(ctx context.Context) error {
 		if err := j.try(ctx, o); err != nil {
 			return err
 		}
-		j.created[o] = true
+		j.created[o] = false
 		crd := o.DeepCopy()
 		unstructured.RemoveNestedField(crd.Object, "spec", "conversion")
 		more = append(more, crd)
@@ -167,6 +166,9 @@ func (j *job) definitions(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		for _, o := range hooked {
+			j.created[o] = j.created[o] || o.GetName() == crd.GetName()
 		}
 	}
 	if err := j.established(ctx, crds); err != nil {
@@ -405,7 +407,7 @@ func (j *job) admissionPolicies(ctx context.Context) error {
 	for _, o := range before {
 		g.Go(func() error {
 			at, ok := j.server.serves(o.GroupVersionKind())
-			if !ok || at.namespaced && o.GetNamespace() == "" || j.refused[o.GetNamespace()] != "" {
+			if !ok {
 				return nil
 			}
 			// A dry run of creating it again: admission looks at it as at a new one,

@@ -260,14 +260,12 @@ func sent(o *unstructured.Unstructured) *unstructured.Unstructured {
 	_, hasStatus := o.Object["status"]
 	metadata, _ := o.Object["metadata"].(map[string]any)
 	_, hasTime := metadata["creationTimestamp"]
-	_, hasFields := metadata["managedFields"]
-	if !hasStatus && !hasTime && !hasFields {
+	if !hasStatus && !hasTime {
 		return o
 	}
 	o = o.DeepCopy()
 	delete(o.Object, "status")
 	unstructured.RemoveNestedField(o.Object, "metadata", "creationTimestamp")
-	unstructured.RemoveNestedField(o.Object, "metadata", "managedFields")
 	return o
 }
 
