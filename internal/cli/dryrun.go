@@ -31,7 +31,7 @@ type dryRunFlags struct {
 }
 
 func (f *dryRunFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.server, "dry-run", "", "also have an API server try all objects and store nothing: `lab|KUBECONFIG`, lab for one of this machine's own, which needs no cluster")
+	flags.StringVar(&f.server, "dry-run", "", "also have an API `server` try all objects and store nothing: lab for one of this machine's own, which needs no cluster, or the path of a kubeconfig")
 	flags.StringVar(&f.context, "kube-context", "", "`context` of the kubeconfig of --dry-run (default its current one)")
 }
 

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
@@ -68,7 +70,9 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // apiserver KUBECONFIG ANSWERS starts an API server that knows ConfigMaps, and writes the
-// kubeconfig of it. ANSWERS has the status with which it answers a dry run of the
+// kubeconfig of it, whose contexts differ in where the credentials come from: it names
+// them (home), or a program (program); or nobody is there (away), or they are not
+// accepted (stranger). ANSWERS has the status with which it answers a dry run of the
 // ConfigMap of a name, one a line: "NAME JSON"; it takes all others.
 func apiserver(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
@@ -79,7 +83,7 @@ func apiserver(ts *testscript.TestScript, neg bool, args []string) {
 		name, answer, _ := strings.Cut(strings.TrimSpace(line), " ")
 		answers[name] = answer
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		get := map[string]string{
 			"/version": `{"major": "1", "minor": "36"}`,
@@ -89,6 +93,8 @@ func apiserver(ts *testscript.TestScript, neg bool, args []string) {
 		}[r.URL.Path]
 		answer := answers[path.Base(r.URL.Path)]
 		switch {
+		case r.Header.Get("Authorization") != "Bearer hunter2":
+			w.WriteHeader(http.StatusUnauthorized)
 		case r.Method == http.MethodGet && get != "":
 			io.WriteString(w, get)
 		case r.Method != http.MethodPatch || r.URL.Query().Get("dryRun") != "All":
@@ -101,9 +107,17 @@ func apiserver(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}))
 	ts.Defer(server.Close)
+	ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	kubeconfig := "apiVersion: v1\nkind: Config\ncurrent-context: home\n" +
-		"clusters: [{name: home, cluster: {server: \"" + server.URL + "\"}}, {name: away, cluster: {server: \"http://127.0.0.1:1\"}}]\n" +
-		"users: [{name: me, user: {token: hunter2}}]\n" +
-		"contexts: [{name: home, context: {cluster: home, user: me}}, {name: away, context: {cluster: away, user: me}}]\n"
+		"clusters: [{name: home, cluster: {server: \"" + server.URL + "\", certificate-authority-data: " + ca + "}}, {name: away, cluster: {server: \"http://127.0.0.1:1\"}}]\n" +
+		"users:\n" +
+		"  - {name: me, user: {token: hunter2}}\n" +
+		"  - {name: stranger, user: {token: hunter3}}\n" +
+		"  - {name: program, user: {exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: ./credentials}}}\n" +
+		"contexts:\n" +
+		"  - {name: home, context: {cluster: home, user: me}}\n" +
+		"  - {name: away, context: {cluster: away, user: me}}\n" +
+		"  - {name: stranger, context: {cluster: home, user: stranger}}\n" +
+		"  - {name: program, context: {cluster: home, user: program}}\n"
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(kubeconfig), 0o600))
 }

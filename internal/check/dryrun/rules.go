@@ -17,7 +17,7 @@ var rules = []report.Rule{
 	{
 		ID: ruleRefused, Title: "an object that the API server refuses", Severity: report.Error, Needs: check.NeedsAPIServer,
 		Why: "An API server was asked to apply it without storing it, and refused, for the reason that it gives: a value that its validation or a CRD does not allow, an API that it does not serve, an admission policy or webhook that denies it. " +
-			"Flux gets the same answer, and applies nothing of the Kustomization from there on; a Helm release fails.",
+			"Flux gets the same answer, and applies nothing of the Kustomization from there on; a Helm release fails. Only fields that a kind of Kubernetes does not have are dropped by Flux before it asks: then nobody is told that they do nothing.",
 		Fix:  "Change what the message names; `kubectl explain` describes the fields of a kind.",
 		Link: serverSide,
 		Bad:  deployment("700", "web", "64Mi"),

@@ -351,6 +351,26 @@ func files(t *testing.T, c *Cache) []string {
 	return list
 }
 
+// Of programs that are named only those are built, and no manifests are gathered.
+func TestBuildSome(t *testing.T) {
+	c := onlyBeacon(t)
+	other := sets[0]
+	other.packages = append(slices.Clone(other.packages), Program{"other", "lumacore.dev/beacon/no/such/package", "other"})
+	replaceSets(t, []set{other}, map[string][]manifest{"lab": {{"crds", "no/such/module", []string{"*"}}}})
+	if diff := cmp.Diff([]string{"beacon"}, c.Missing("beacon")); diff != "" {
+		t.Errorf("missing (-want +got):\n%s", diff)
+	}
+	for range 2 { // again: it is there
+		if err := c.Build(t.Context(), &log{}, "beacon"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs(t, c.Path("beacon"), BeaconVersion)
+	if diff := cmp.Diff([]string{"other"}, c.Missing()); diff != "" || c.Complete() || len(c.Missing("beacon")) > 0 {
+		t.Errorf("missing (-want +got):\n%s", diff)
+	}
+}
+
 // A build that is interrupted leaves no program and no stage; the next one
 // finishes it.
 func TestBuildInterruptedAndAgain(t *testing.T) {

@@ -175,13 +175,13 @@ func fake(mode string, args []string) {
 		}
 		say(args[1], pid)
 		<-term
-	case "supervise": // DIR: a supervisor of its own; its statuses are in DIR/statuses
+	case "supervise", "supervise-bound": // DIR: a supervisor of its own; its statuses are in DIR/statuses
 		dir := Dir(args[0])
 		self := os.Args[0]
 		runID = os.Getenv(runVar)
-		comp := func(name, mode string, needs ...string) Component {
+		comp := func(name, does string, needs ...string) Component {
 			file := filepath.Join(args[0], name)
-			return Component{Name: name, Needs: needs, Path: self, Args: []string{mode, file}, Env: fakeEnv(), Ready: fileThere(file)}
+			return Component{Name: name, Needs: needs, Path: self, Args: []string{does, file}, Env: fakeEnv(), Ready: fileThere(file), Bound: mode == "supervise-bound"}
 		}
 		s, err := New(dir, []Component{comp("a", "serve"), comp("b", "stubborn", "a"), comp("c", "parent", "a")}, func(all []Status) {
 			b, _ := json.Marshal(all)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -683,6 +684,43 @@ func TestKilledSupervisor(t *testing.T) {
 	}
 	b.run(c)
 	b.ready("a")
+}
+
+// Bound components end with the supervisor that is killed, where the system can do it,
+// even one that does not end on SIGTERM.
+func TestBound(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can")
+	}
+	b := newBench(t)
+	if err := b.dir.make(); err != nil {
+		t.Fatal(err)
+	}
+	sup := exec.Command(b.self, "supervise-bound", string(b.dir))
+	sup.Env = append(os.Environ(), fakeEnv()...)
+	if err := sup.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all []Status
+	eventually(t, "the other supervisor's components are ready", func() bool {
+		raw, err := os.ReadFile(b.file("statuses"))
+		if err != nil || json.Unmarshal(raw, &all) != nil {
+			return false
+		}
+		return len(all) == 3 && !slices.ContainsFunc(all, func(s Status) bool { return s.State != Ready })
+	}, func() any { return all })
+	if err := sup.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = sup.Wait()
+	for _, s := range all {
+		eventually(t, s.Name+" has ended", func() bool { return !alive(s.PID) }, func() any { return s.PID })
+	}
+	// What they started is not bound; it holds their lock, and is reaped.
+	if got, err := Reap(b.dir, 0); err != nil || !slices.Equal(got, []string{"c"}) {
+		t.Errorf("reaped %v, %v; want c", got, err)
+	}
 }
 
 // A process number proves nothing: only the lock does.
