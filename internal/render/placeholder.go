@@ -1,6 +1,7 @@
 package render
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -132,7 +133,11 @@ func decoded(o *Object, v string) string {
 // text, and the values of a Secret's data stay base64.
 func hide(o *Object) {
 	delete(o.Object, "sops")
-	o.encrypted = true
+	o.encrypted, o.sealed = true, map[string][sha256.Size]byte{}
+	seal := func(path, v string) {
+		was := o.sealed[path] // of an item before it in the same list
+		o.sealed[path] = sha256.Sum256(append(was[:], v...))
+	}
 	secret := o.Is("", "Secret")
 	if data, ok := o.Object["data"].(map[string]any); ok {
 		for k, v := range data {
@@ -141,6 +146,7 @@ func hide(o *Object) {
 			case strings.HasPrefix(k, "sops_"): // of an encrypted .env file; SOPS takes them out
 				delete(data, k)
 			case ok && strings.Contains(decoded(o, s), "ENC[AES256_GCM,"):
+				seal("data."+k, s)
 				data[k] = "ENC[" // in whatever form, the whole value is secret
 			}
 		}
@@ -159,6 +165,9 @@ func hide(o *Object) {
 		case string:
 			if !strings.HasPrefix(v, "ENC[") {
 				return v
+			}
+			if v != "ENC[" { // else it has been sealed above
+				seal(strings.Join(path, "."), v)
 			}
 			name := ""
 			if len(path) > 0 {

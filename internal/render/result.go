@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"slices"
 	"strings"
 
@@ -40,6 +41,12 @@ type Cluster struct {
 	secrets map[[2]string]Placeholder // by namespace and name
 }
 
+// Sealed returns the paths of the values that are encrypted with SOPS, such as
+// "data.password", each with a digest of its ciphertext: it tells whether a value may
+// have changed, and nothing of the value. SOPS keeps the ciphertext of values that an
+// edit does not change (https://github.com/getsops/sops); a new data key changes all.
+func (o *Object) Sealed() map[string][sha256.Size]byte { return o.sealed }
+
 // Key names an object within a cluster. Versions are left out: the API server
 // converts between them, so they are one object.
 type Key struct {
@@ -66,6 +73,7 @@ type Object struct {
 
 	doc       *gitops.Document // the document that it was made from; nil if there is none
 	encrypted bool             // it was encrypted with SOPS
+	sealed    map[string][sha256.Size]byte
 }
 
 // Origin says where an object came from.

@@ -655,7 +655,7 @@ func TestCheckSchemaNamesEveryField(t *testing.T) {
 
 // TestFormatsWithoutMethod: a document that has no such form says so.
 func TestFormatsWithoutMethod(t *testing.T) {
-	for _, f := range []Format{SARIF, JUnit, CodeQuality, "xml"} {
+	for _, f := range []Format{SARIF, JUnit, CodeQuality, YAML, List, Markdown, "xml"} {
 		err := encode(&Streams{}, io.Discard, f, doc{}, true)
 		if want := "report.doc has no form " + string(f); err == nil || err.Error() != want {
 			t.Errorf("error %v, want: %s", err, want)

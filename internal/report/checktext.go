@@ -31,7 +31,7 @@ func (r *CheckReport) Text(s *Streams, w io.Writer) error {
 }
 
 // checkText writes a report. Everything that comes from the repository goes through
-// clean: a file name or message must not do anything to the terminal, nor be taken
+// Clean: a file name or message must not do anything to the terminal, nor be taken
 // for a command by a CI system.
 type checkText struct {
 	*CheckReport
@@ -96,7 +96,7 @@ func (t *checkText) findings() {
 }
 
 func (t *checkText) file(name string, entries []*entry) {
-	t.section("%s", clean(name, mostName))
+	t.section("%s", Clean(name, mostName))
 	shown := map[string]int{} // of a rule with a fix
 	said := map[string]bool{} // which messages of a rule with a fix
 	var order []string
@@ -148,14 +148,14 @@ func (t *checkText) entry(e *entry, source, fix bool) {
 		t.printf("%6s   %s\n", "│", l)
 	}
 	if source && e.Source != "" {
-		t.printf("%6s %s\n", "│", t.paint(Faint, clean(e.Source, mostName)))
+		t.printf("%6s %s\n", "│", t.paint(Faint, Clean(e.Source, mostName)))
 	}
 	for i, subject := range e.subjects {
 		if i == mostSubjects {
 			t.printf("%6s and %d more %s\n", "", len(e.subjects)-i, plural(len(e.subjects)-i, "object"))
 			break
 		}
-		t.line(9, "%6s %s", "", clean(subject, mostName))
+		t.line(9, "%6s %s", "", Clean(subject, mostName))
 	}
 	if fix && e.Fix != "" {
 		t.line(12, "%6s fix: %s", "", strings.Join(lines(e.Fix), " "))
@@ -196,12 +196,12 @@ func (t *checkText) notChecked() {
 			t.printf("  │ %s\n", l)
 		}
 		for _, u := range group {
-			subject := clean(u.Subject, mostName)
+			subject := Clean(u.Subject, mostName)
 			if at := u.Location.String(); at != "" {
-				subject += "  " + t.paint(Faint, clean(at, mostName))
+				subject += "  " + t.paint(Faint, Clean(at, mostName))
 			}
 			if len(t.Clusters) > 1 && len(u.Clusters) > 0 {
-				subject += "  on " + clean(strings.Join(u.Clusters, ", "), mostName)
+				subject += "  on " + Clean(strings.Join(u.Clusters, ", "), mostName)
 			}
 			t.line(6, "    %s", subject)
 		}
@@ -222,7 +222,7 @@ func (t *checkText) placeholders() {
 		return
 	}
 	for _, p := range t.Placeholders {
-		t.line(4, "  %s from %s", clean(p.Secret, mostName), clean(p.From, mostName))
+		t.line(4, "  %s from %s", Clean(p.Secret, mostName), Clean(p.From, mostName))
 	}
 }
 
@@ -252,7 +252,7 @@ func (t *checkText) suppressed() {
 		if s.Expires != "" {
 			by += " until " + s.Expires
 		}
-		t.line(4, "  %s by %s: %s", group[0].Rule, clean(by, mostName), strings.Join(lines(s.Reason), " "))
+		t.line(4, "  %s by %s: %s", group[0].Rule, Clean(by, mostName), strings.Join(lines(s.Reason), " "))
 		for i, f := range group {
 			if i == mostSuppressed {
 				t.printf("    and %d more\n", len(group)-i)
@@ -262,7 +262,7 @@ func (t *checkText) suppressed() {
 			if f.Object != "" {
 				place += "  " + f.Object
 			}
-			t.line(6, "    %s", clean(place, mostName))
+			t.line(6, "    %s", Clean(place, mostName))
 		}
 	}
 }
@@ -274,7 +274,7 @@ func (t *checkText) summary() {
 	}
 	t.section("Looked at %d %s in %d %s%s", t.Objects(), plural(t.Objects(), "object"), len(t.Clusters), plural(len(t.Clusters), "cluster"), with)
 	for _, c := range t.Clusters {
-		t.printf("  %s (%s)\n", clean(c.Name, mostName), clean(c.Path, mostName))
+		t.printf("  %s (%s)\n", Clean(c.Name, mostName), Clean(c.Path, mostName))
 		t.printf("    %s, %s,\n", ratio(c.Built, c.Kustomizations, "Kustomization", "built"), ratio(c.Rendered, c.HelmReleases, "HelmRelease", "rendered"))
 		t.printf("    %d %s, %d with pods, %d custom %s\n", c.Objects, plural(c.Objects, "object"), c.Pods, c.CustomResources, plural(c.CustomResources, "resource"))
 	}
@@ -300,7 +300,7 @@ func (t *checkText) summary() {
 	}
 	if b := t.Base; b != nil {
 		t.WriteByte('\n')
-		t.line(2, "Only what has changed since %s (%s) is shown%s", clean(b.Revision, mostName), clean(b.Commit[:min(len(b.Commit), 12)], mostName), b.left())
+		t.line(2, "Only what has changed since %s (%s) is shown%s", Clean(b.Revision, mostName), Clean(b.Commit[:min(len(b.Commit), 12)], mostName), b.left())
 	}
 	t.section("%s", t.verdict())
 }

@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes text of a repository safe for a terminal and for the log of a CI
+// Clean makes text of a repository safe for a terminal and for the log of a CI
 // job, in one line: what is not printable is shown by its escape, such as \x1b or
 // \u202e, so that it can neither move the cursor nor hide or reorder what stands
 // beside it. What GitHub would take for a command in a log
 // (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands)
 // gets a backslash. Text of more than most characters is cut, with the number of
 // those that are missing.
-func clean(s string, most int) string {
+func Clean(s string, most int) string {
 	var b strings.Builder
 	if strings.HasPrefix(strings.TrimSpace(s), "::") {
 		b.WriteByte('\\')
@@ -61,7 +61,7 @@ func lines(s string) []string {
 			out = append(out, fmt.Sprintf("… (%d more lines)", len(all)-i))
 			break
 		}
-		out = append(out, clean(l, mostMessage))
+		out = append(out, Clean(l, mostMessage))
 	}
 	return out
 }

@@ -24,8 +24,8 @@ func TestClean(t *testing.T) {
 		"long":                      {strings.Repeat("é", 55), strings.Repeat("é", 50) + "… (5 more characters)"},
 		"empty":                     {"", ""},
 	} {
-		if got := clean(tt.text, 50); got != tt.want {
-			t.Errorf("%s: clean(%q) = %q, want %q", name, tt.text, got, tt.want)
+		if got := Clean(tt.text, 50); got != tt.want {
+			t.Errorf("%s: Clean(%q) = %q, want %q", name, tt.text, got, tt.want)
 		}
 	}
 }

@@ -162,7 +162,7 @@ func junitName(object, message string) string {
 	if object != "" {
 		message = object + ": " + message
 	}
-	return clean(one(message), 200)
+	return Clean(one(message), 200)
 }
 
 func junitText(f Finding, at Location, clusters int) string {

@@ -47,6 +47,7 @@ const (
 	CodeQuality Format = "codequality" // CodeQuality(io.Writer) error
 	YAML        Format = "yaml"        // YAML(io.Writer) error
 	List        Format = "list"        // List(io.Writer) error
+	Markdown    Format = "markdown"    // Markdown(io.Writer) error
 )
 
 // Outputs are the formats that were asked for with -o, and the files that were
@@ -170,6 +171,10 @@ func encode(s *Streams, w io.Writer, f Format, doc Document, stdout bool) error 
 	case List:
 		if d, ok := doc.(interface{ List(io.Writer) error }); ok {
 			return d.List(w)
+		}
+	case Markdown:
+		if d, ok := doc.(interface{ Markdown(io.Writer) error }); ok {
+			return d.Markdown(w)
 		}
 	}
 	return fmt.Errorf("%T has no form %s", doc, f)
