@@ -72,7 +72,7 @@ EXIT STATUS
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return report.Misuse(cmd.CommandPath()+" --help", "%w", err)
 	})
-	root.AddCommand(newVersion(s), newLab(s), newCheck(s), newExplain(s), newRender(s))
+	root.AddCommand(newVersion(s), newLab(s), newCheck(s), newExplain(s), newRender(s), newDiff(s))
 	// cobra adds these two when it runs, too late for unknownCommands.
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()

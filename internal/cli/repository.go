@@ -40,6 +40,7 @@ type repositoryFlags struct {
 	remoteBases   bool
 	requireCharts bool
 	since         string // a revision to compare with, of the verbs that can
+	at            string // a revision to render; the work tree if empty
 }
 
 func (f *repositoryFlags) add(fs *pflag.FlagSet) {
@@ -56,6 +57,7 @@ type repository struct {
 	kube   *utilversion.Version
 	result *render.Result
 	cache  string      // folder of what is kept between runs
+	commit string      // of the revision that was rendered; "" for the work tree
 	base   *check.Base // of --changed-since
 }
 
@@ -101,17 +103,10 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 	if err != nil {
 		return nil, err
 	}
-	tree, err := gitops.Open(ctx, dir)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("there is no folder %s", dir)
-		}
-		return nil, report.Misuse("name the folder of a Flux repository", "%w", err)
+	r := &repository{}
+	if r.tree, r.commit, err = f.files(ctx, dir); err != nil {
+		return nil, err
 	}
-	r := &repository{tree: tree}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -121,6 +116,33 @@ func (f *repositoryFlags) open(ctx context.Context, args []string) (*repository,
 		return nil, err
 	}
 	return r, nil
+}
+
+// files takes a snapshot of the work tree, or of the revision that was asked for.
+func (f *repositoryFlags) files(ctx context.Context, dir string) (*gitops.Tree, string, error) {
+	if f.at != "" {
+		return openRevision(ctx, dir, f.at, nil)
+	}
+	tree, err := gitops.Open(ctx, dir)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, "", ctx.Err()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("there is no folder %s", dir)
+		}
+		return nil, "", report.Misuse("name the folder of a Flux repository", "%w", err)
+	}
+	return tree, "", nil
+}
+
+// openRevision takes a snapshot of a revision, see [gitops.OpenRevision].
+func openRevision(ctx context.Context, dir, revision string, like *gitops.Tree) (*gitops.Tree, string, error) {
+	tree, commit, err := gitops.OpenRevision(ctx, dir, revision, like)
+	if missing, ok := errors.AsType[*gitops.RevisionError](err); ok {
+		return nil, "", report.Misuse(missing.Next, "%w", err)
+	}
+	return tree, commit, err
 }
 
 // render renders the repository, and the revision that it is compared with.
@@ -172,11 +194,7 @@ func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository)
 
 // renderBase renders the revision that the repository is compared with.
 func (f *repositoryFlags) renderBase(ctx context.Context, dir string, r *repository, options render.Options) (*check.Base, error) {
-	tree, commit, err := gitops.OpenRevision(ctx, dir, f.since, r.tree)
-	var missing *gitops.RevisionError
-	if errors.As(err, &missing) {
-		return nil, report.Misuse(missing.Next, "%w", err)
-	}
+	tree, commit, err := openRevision(ctx, dir, f.since, r.tree)
 	if err != nil {
 		return nil, err
 	}
