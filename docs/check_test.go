@@ -65,6 +65,27 @@ func (r *reader) console(t *testing.T, b block) {
 	}
 }
 
+// file writes the file that a block shows, if its caption names one, and returns its
+// name.
+func (r *reader) file(t *testing.T, b block) string {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(b.code, "\n---\n", "\n")), new(yaml.Node)); err != nil {
+		t.Errorf("%s:%d: %v", r.page, b.line, err)
+	}
+	m := fileName.FindStringSubmatch(b.above)
+	if m == nil {
+		return ""
+	}
+	name := filepath.Join(r.dir, filepath.FromSlash(m[1]))
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(b.code), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return m[1]
+}
+
 // like tells whether got is want, in which lines "…" stand for any lines.
 func like(want, got string) bool {
 	var b strings.Builder
@@ -95,21 +116,7 @@ func TestCheckPage(t *testing.T) {
 		case "sh", "bash", "shell", "zsh":
 			t.Errorf("%s:%d: use a console block, so that the tests run it", page, b.line)
 		case "yaml":
-			if err := yaml.Unmarshal([]byte(strings.ReplaceAll(b.code, "\n---\n", "\n")), new(yaml.Node)); err != nil {
-				t.Errorf("%s:%d: %v", page, b.line, err)
-			}
-			m := fileName.FindStringSubmatch(b.above)
-			if m == nil {
-				continue
-			}
-			name := filepath.Join(r.dir, filepath.FromSlash(m[1]))
-			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(name, []byte(b.code), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if strings.HasPrefix(m[1], ".") {
+			if name := r.file(t, b); strings.HasPrefix(name, ".") {
 				jobs = append(jobs, b.code)
 			}
 		}

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ type frozen struct {
 	way   string   // "spec.selector"
 	not   []string // what below it may change
 	link  string   // the validation, or where it is documented
-	if_   func(p *pair, f field) bool
+	when  func(p *pair, f field) bool
 }
 
 // The API server's validation of updates, by folder.
@@ -94,7 +95,7 @@ func addressChanges(p *pair, f field) bool {
 func wasImmutable(p *pair, _ field) bool { return p.old.Object["immutable"] == true }
 
 // immutable names the fields that the API server does not let change.
-func immutable(m *marker, p *pair) (out []string) {
+func immutable(m *marker, p *pair) (out []remark) {
 	if p.action() != Changed || p.was != "" { // with another hash in its name it is another object
 		return nil
 	}
@@ -104,18 +105,18 @@ func immutable(m *marker, p *pair) (out []string) {
 			continue
 		}
 		for _, f := range p.fields {
-			if x.has(f.way) && (x.if_ == nil || x.if_(p, f)) {
-				out = append(out, fmt.Sprintf("%s does not change on a live %s; %s (%s)", f.way, p.new.GetKind(), m.remedy(p.new), x.link))
+			if x.has(f.way) && (x.when == nil || x.when(p, f)) {
+				out = append(out, remark{fmt.Sprintf("%s does not change on a live %s; %s", f.way, p.new.GetKind(), m.remedy(p.new)), x.link})
 			}
 		}
 		if strings.HasPrefix(x.way, "data") && wasImmutable(p, field{}) {
 			for _, path := range p.sealed {
-				out = append(out, fmt.Sprintf("%s does not change on a live %s; %s (%s)", path, p.new.GetKind(), m.remedy(p.new), x.link))
+				out = append(out, remark{fmt.Sprintf("%s does not change on a live %s; %s", path, p.new.GetKind(), m.remedy(p.new)), x.link})
 			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	slices.SortFunc(out, func(a, b remark) int { return cmp.Or(cmp.Compare(a.message, b.message), cmp.Compare(a.link, b.link)) })
+	return slices.CompactFunc(out, func(a, b remark) bool { return a.message == b.message })
 }
 
 // has tells whether a field is the one that does not change, or below it.

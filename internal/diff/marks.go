@@ -20,7 +20,23 @@ type Mark struct {
 	Severity report.Severity
 	Means    string // for a person, one sentence
 	Link     string // the source
-	find     func(*marker, *pair) []string
+	find     func(*marker, *pair) []remark
+}
+
+// remark is what a mark says of an object.
+type remark struct {
+	message string
+	link    string // the source, if it is another one than the mark's
+}
+
+// says makes remarks of messages.
+func says(f func(*marker, *pair) []string) func(*marker, *pair) []remark {
+	return func(m *marker, p *pair) (out []remark) {
+		for _, message := range f(m, p) {
+			out = append(out, remark{message: message})
+		}
+		return out
+	}
 }
 
 // production is the name of the mark of objects in production.
@@ -29,40 +45,40 @@ const production = "prod"
 // Marks lists all marks, in the order in which an object's are shown.
 var Marks = []Mark{
 	{"namespace-delete", report.Error, "A namespace goes, and with it all that is in it, also what the repository does not hold.",
-		"https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/", namespaceDelete},
+		"https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/", says(namespaceDelete)},
 	{"data-loss", report.Error, "A volume claim or the definition of a custom resource goes, and with it the data or all resources of that kind.",
-		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reclaiming", dataLoss},
+		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reclaiming", says(dataLoss)},
 	{"pvc-shrink", report.Error, "A volume is asked to become smaller, which Kubernetes refuses.",
-		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims", pvcShrink},
+		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims", says(pvcShrink)},
 	{"immutable", report.Error, "A field changes that the API server does not let change: the apply fails, unless the object is deleted and made anew.",
 		"https://fluxcd.io/flux/components/kustomize/kustomizations/#force", immutable},
 	{"rbac-admin", report.Error, "Somebody may do everything, in the cluster or in a namespace.",
-		"https://kubernetes.io/docs/concepts/security/rbac-good-practices/", rbacAdmin},
+		"https://kubernetes.io/docs/concepts/security/rbac-good-practices/", says(rbacAdmin)},
 	{"crd-version-removed", report.Error, "A version of a custom resource is not served any more: what still asks for it fails.",
-		"https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/", crdVersion},
+		"https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/", says(crdVersion)},
 	{"prune", report.Warning, "Flux or Helm deletes the object.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", prune},
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(prune)},
 	{"rbac-growth", report.Warning, "A role allows more than before, or somebody gets one.",
-		"https://kubernetes.io/docs/reference/access-authn-authz/rbac/", rbacGrowth},
+		"https://kubernetes.io/docs/reference/access-authn-authz/rbac/", says(rbacGrowth)},
 	{"privileged", report.Warning, "Pods get rights over the node that they did not have.",
-		"https://kubernetes.io/docs/concepts/security/pod-security-standards/#baseline", privileged},
+		"https://kubernetes.io/docs/concepts/security/pod-security-standards/#baseline", says(privileged)},
 	{"guard-removed", report.Warning, "A network policy, quota, disruption budget, admission policy or Pod Security level that held something back goes.",
-		"https://kubernetes.io/docs/concepts/policy/", guardRemoved},
+		"https://kubernetes.io/docs/concepts/policy/", says(guardRemoved)},
 	{"webhook-fail", report.Warning, "A webhook begins to refuse requests when it cannot be reached: if its pods are down, so is what it watches.",
-		"https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#failure-policy", webhookFail},
+		"https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#failure-policy", says(webhookFail)},
 	{"reinstall", report.Warning, "helm-controller uninstalls the release and installs another: with its volumes, if the chart makes them.",
-		"https://fluxcd.io/flux/components/helm/helmreleases/#release-name", reinstall},
+		"https://fluxcd.io/flux/components/helm/helmreleases/#release-name", says(reinstall)},
 	{"replicas-zero", report.Warning, "A workload goes to no pods.",
-		"https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#replicas", replicasZero},
+		"https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#replicas", says(replicasZero)},
 	{"suspend", report.Warning, "Flux stops to apply something, or a CronJob to run.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", suspended},
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", says(suspended)},
 	{"resume", report.Warning, "Flux begins to apply what was suspended: all that has gathered there goes out at once.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", resumed},
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", says(resumed)},
 	{"owner", report.Warning, "Another Kustomization or HelmRelease applies the object: if the old one comes first, it deletes the object, and the new one makes it anew.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", ownerMark},
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(ownerMark)},
 	{"orphan", report.Info, "The object goes from the repository and stays in the cluster: nobody looks after it any more.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", orphan},
-	{production, report.Info, "The object is in production.", "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/", inProduction},
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(orphan)},
+	{production, report.Info, "The object is in production, or applies what is.", "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/", says(inProduction)},
 }
 
 // marker finds the marks of one cluster's differences. It is only read.
@@ -71,10 +87,24 @@ type marker struct {
 	production []string
 	namespaces map[string]int    // objects in each at base
 	kinds      map[[2]string]int // objects of each group and kind at base
+	owners     map[string]string // what applies objects to production, and the environment
 }
 
 func newMarker(c *clusterPair, production []string) *marker {
-	m := &marker{clusterPair: c, production: production, namespaces: map[string]int{}, kinds: map[[2]string]int{}}
+	m := &marker{clusterPair: c, production: production, namespaces: map[string]int{}, kinds: map[[2]string]int{}, owners: map[string]string{}}
+	for _, side := range []*render.Cluster{c.base, c.head} {
+		if side == nil {
+			continue
+		}
+		for _, o := range side.Objects {
+			if env := o.Origin.Environment; env != "" && slices.Contains(production, env) {
+				m.owners["Kustomization "+o.Origin.Kustomization] = env
+				if o.Origin.HelmRelease != "" {
+					m.owners["HelmRelease "+o.Origin.HelmRelease] = env
+				}
+			}
+		}
+	}
 	if c.base != nil {
 		for _, o := range c.base.Objects {
 			m.namespaces[o.GetNamespace()]++
@@ -89,19 +119,28 @@ func newMarker(c *clusterPair, production []string) *marker {
 func (m *marker) marks(p *pair, mask *masker) []ObjectMark {
 	out := []ObjectMark{}
 	for i := range Marks {
-		for _, message := range Marks[i].find(m, p) {
-			out = append(out, ObjectMark{Mark: Marks[i].Name, Severity: Marks[i].Severity, Message: cut(mask.text(message))})
+		for _, x := range Marks[i].find(m, p) {
+			out = append(out, ObjectMark{
+				Mark: Marks[i].Name, Severity: Marks[i].Severity,
+				Message: cut(mask.text(x.message)), Link: cmp.Or(x.link, Marks[i].Link),
+			})
 		}
 	}
 	return out
 }
 
 func inProduction(m *marker, p *pair) []string {
-	env := p.subject().Origin.Environment
-	if env == "" || !slices.Contains(m.production, env) {
-		return nil
+	o := p.subject()
+	if env := o.Origin.Environment; env != "" && slices.Contains(m.production, env) {
+		return []string{"it is in environment " + env}
 	}
-	return []string{"it is in environment " + env}
+	// What is outside, and brings objects there.
+	if o.Is(gitops.GroupKustomize, "Kustomization") || o.Is(gitops.GroupHelm, "HelmRelease") {
+		if env := m.owners[o.Key().String()]; env != "" {
+			return []string{"it applies objects of environment " + env}
+		}
+	}
+	return nil
 }
 
 func prune(m *marker, p *pair) []string {

@@ -93,6 +93,7 @@ type ObjectMark struct {
 	Mark     string          `json:"mark"` // name, of [Marks]
 	Severity report.Severity `json:"severity"`
 	Message  string          `json:"message"`
+	Link     string          `json:"link"` // the source
 }
 
 // Change is one field that differs.

@@ -357,7 +357,11 @@ func (r *Report) verdict() string {
 	}
 	if n := len(r.risks()); n > 0 {
 		bad := len(slices.DeleteFunc(r.risks(), func(r risk) bool { return r.Severity != report.Error }))
-		parts = append(parts, fmt.Sprintf("%s, %d of them errors", count(n, "risk"), bad))
+		s := count(n, "risk")
+		if bad > 0 {
+			s += " (" + count(bad, "error") + ")"
+		}
+		parts = append(parts, s)
 	}
 	return strings.Join(parts, ", ") + ": " + looked
 }
