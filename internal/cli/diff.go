@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/diff"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -86,7 +88,7 @@ EXIT STATUS
 				Base: repo.base.Render, Head: repo.result,
 				BaseName:   diff.Revision{Revision: repo.base.Revision, Commit: repo.base.Commit},
 				HeadName:   diff.Revision{Revision: f.at, Commit: repo.commit},
-				Production: []string{"prod"},
+				Production: []string{production(repo.base.Config), production(repo.config)},
 			})
 			if err := out.Write(s, rep); err != nil {
 				return err
@@ -106,4 +108,9 @@ EXIT STATUS
 	cmd.Flags().StringVar(&path, "path", "", "`folder` of the repository (default the nearest one upwards with a lumacore.yaml, else the root of the Git work tree)")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with 1 when the revisions differ, or not all could be compared")
 	return cmd
+}
+
+// production is the name of the environment that only changes on purpose.
+func production(c *config.Config) string {
+	return cmp.Or(c.Check.Promotion.Production, config.DefaultProduction)
 }

@@ -130,7 +130,7 @@ func (x *frozen) has(w way) bool {
 // remedy says what becomes of the apply.
 func (m *marker) remedy(o *render.Object) string {
 	if name := o.Origin.HelmRelease; name != "" {
-		if r := findRelease(m.head.Releases, name); r != nil && r.Spec.Spec.Upgrade != nil && r.Spec.Spec.Upgrade.Force {
+		if r := findRelease(m.head.Releases, name); r != nil && r.Spec != nil && r.Spec.Spec.Upgrade != nil && r.Spec.Spec.Upgrade.Force {
 			return "HelmRelease " + name + " has upgrade.force: it is deleted and made anew"
 		}
 		return "the upgrade fails until the object is deleted"

@@ -170,7 +170,7 @@ func chartsOf(c *render.Cluster) map[string][2]string {
 	}
 	for _, r := range c.Releases {
 		name, version := r.Chart, r.Version
-		if version == "" && r.Spec.Spec.Chart != nil { // it was not rendered
+		if version == "" && r.Spec != nil && r.Spec.Spec.Chart != nil { // it was not rendered
 			name, version = r.Spec.Spec.Chart.Spec.Chart, r.Spec.Spec.Chart.Spec.Version
 		}
 		if version != "" {
