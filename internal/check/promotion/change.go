@@ -2,6 +2,7 @@ package promotion
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
@@ -46,6 +48,9 @@ func (e *effect) String() string {
 
 // changes reports what a change does to production.
 func changes(ctx context.Context, in *check.Input, before, after *repository, out *check.Reporter) error {
+	for _, c := range after.clusters {
+		c.unbuilt(cmp.Or(in.Config.EnvironmentLabel, config.DefaultEnvironmentLabel), out)
+	}
 	if !before.any && !after.any {
 		return nil
 	}
@@ -57,6 +62,20 @@ func changes(ctx context.Context, in *check.Input, before, after *repository, ou
 		d.cluster(name, in.ProdApproved, out)
 	}
 	return nil
+}
+
+// unbuilt reports the Kustomizations of production that cannot be compared.
+func (c *cluster) unbuilt(label string, out *check.Reporter) {
+	for _, k := range c.Kustomizations {
+		if k.Built || c.Environment != c.of.production && k.Object.GetLabels()[label] != c.of.production {
+			continue
+		}
+		out.Unchecked(report.Unchecked{
+			Subject: k.Object.Key().String(), Location: k.Object.Origin.Location, Clusters: []string{c.Name},
+			Reason: fmt.Sprintf("what the change does to %s through it: it is not rendered", c.of.production),
+			Next:   "see what gate render says of it",
+		})
+	}
 }
 
 func clusterNames(rs ...*repository) (list []string) {
@@ -174,6 +193,7 @@ func (d *difference) cluster(name string, prodApproved bool, out *check.Reporter
 		if len(e.causes) == 0 {
 			e.causes = d.anyOf(before, after, e)
 		}
+		e.causes = d.edited(e)
 		if len(e.causes) == 0 {
 			e.causes = []string{""}
 		}
@@ -200,7 +220,7 @@ func (d *difference) causes(c, other *cluster, o *render.Object, files map[strin
 		return
 	}
 	mine := map[string]bool{}
-	c.of.above(k, file, o.GetNamespace(), mine)
+	c.of.above(k, o, mine)
 	maps.Copy(files, mine)
 	mine[file] = true
 	// The Kustomization may change what it applies: patches, images, variables.
@@ -297,8 +317,8 @@ func (r *repository) mention(files map[string]bool, variable string) bool {
 // above collects the files that can change an object after it was read from a file:
 // of the kustomizations that lead to it from that of a Flux Kustomization, what is no
 // resource, and their components. A kustomization for another namespace does not lead
-// to it.
-func (r *repository) above(k *render.Kustomization, file, namespace string, files map[string]bool) {
+// to it, nor does a patch of another kind change it.
+func (r *repository) above(k *render.Kustomization, o *render.Object, files map[string]bool) {
 	if k.Path == "" {
 		return
 	}
@@ -317,6 +337,7 @@ func (r *repository) above(k *render.Kustomization, file, namespace string, file
 			}
 		}
 	}
+	namespace := o.GetNamespace()
 	seen := map[string]bool{}
 	var up func(name string)
 	up = func(name string) {
@@ -333,17 +354,27 @@ func (r *repository) above(k *render.Kustomization, file, namespace string, file
 				case ref.Remote:
 				case ref.Field == "components":
 					r.component(ref.Target, files)
-				case ref.Field != "resources" && ref.Field != "bases" && r.tree.IsFile(ref.Target):
+				case ref.Field != "resources" && ref.Field != "bases" && r.tree.IsFile(ref.Target) && r.aims(ref, o.GetKind()):
 					files[ref.Target] = true
 				}
 			}
 			up(f.Dir)
 		}
 	}
-	up(file)
+	up(o.Origin.File)
 	for _, c := range k.Spec.Spec.Components {
 		r.component(k.Path+"/"+c, files)
 	}
+}
+
+// aims tells whether a file that a kustomization names can change objects of a kind: a
+// patch that is an object itself changes those of its own.
+func (r *repository) aims(ref gitops.Ref, kind string) bool {
+	if !strings.HasPrefix(ref.Field, "patches") {
+		return true
+	}
+	docs, _ := r.tree.Documents(ref.Target)
+	return len(docs) == 0 || slices.ContainsFunc(docs, func(d *gitops.Document) bool { return d.Kind == "" || d.Kind == kind })
 }
 
 // component collects all files of a component.
@@ -381,6 +412,28 @@ func (d *difference) anyOf(before, after *cluster, e *effect) (files []string) {
 	}
 	slices.Sort(files)
 	return slices.Compact(files)
+}
+
+// edited leaves of the causes of an object that came or went the files that were there
+// before and are still: what lists it, and not each of the files that came with it.
+// Where there is none, it is the file of the object itself.
+func (d *difference) edited(e *effect) []string {
+	if e.before != nil && e.after != nil || len(e.causes) < 2 {
+		return e.causes
+	}
+	var both []string
+	for _, file := range e.causes {
+		if d.before.tree.IsFile(file) && d.after.tree.IsFile(file) {
+			both = append(both, file)
+		}
+	}
+	if own := e.object().Origin.File; len(both) == 0 && slices.Contains(e.causes, own) {
+		return []string{own}
+	}
+	if len(both) == 0 {
+		return e.causes
+	}
+	return both
 }
 
 // report reports what a changed file does to production.

@@ -247,7 +247,7 @@ func (r *repository) compareImages(p, s *member, out *check.Reporter) {
 			continue
 		}
 		f := check.Finding("promotion/staging-behind", p.cluster.Cluster, p.object, nil,
-			"container %q has %s:%s in %s, and staging (%s) has %s", c.Name, repository, mine, r.production, s.object.Key(), theirs)
+			"container %q has version %s in %s, and staging (%s) has %s", c.Name, mine, r.production, s.object.Key(), theirs)
 		f.Location = r.written(p, p.object.Locate(append(c.Path, "image")...), mine)
 		out.Add(f)
 	}
@@ -264,7 +264,7 @@ func (r *repository) written(m *member, at report.Location, version string) repo
 		return at
 	}
 	files := map[string]bool{}
-	r.above(k, m.object.Origin.File, m.object.GetNamespace(), files)
+	r.above(k, m.object, files)
 	for _, file := range slices.Sorted(maps.Keys(files)) {
 		if !r.files[file].own() {
 			continue
