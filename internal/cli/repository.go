@@ -147,7 +147,7 @@ func openRevision(ctx context.Context, dir, revision string, like *gitops.Tree) 
 
 // render renders the repository, and the revision that it is compared with.
 func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository) (err error) {
-	if r.config, err = config.Load(r.tree); err != nil {
+	if r.config, err = config.Load(gitops.Unfiltered{Tree: r.tree}); err != nil {
 		return err
 	}
 	if r.kube, err = f.version(r.config); err != nil {
@@ -199,7 +199,7 @@ func (f *repositoryFlags) renderBase(ctx context.Context, dir string, r *reposit
 		return nil, err
 	}
 	b := &check.Base{Revision: f.since, Commit: commit, Tree: tree}
-	if b.Config, err = config.Load(tree); err != nil {
+	if b.Config, err = config.Load(gitops.Unfiltered{Tree: tree}); err != nil {
 		tree.Close()
 		return nil, fmt.Errorf("at %s: %w", f.since, err)
 	}

@@ -369,6 +369,24 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	return e.data, e.err
 }
 
+// Unfiltered are the files of a tree with those that .sourceignore excludes: for what
+// is meant for the tool and not for Flux. A list of what to include alone, which many
+// repositories have, leaves out lumacore.yaml too.
+type Unfiltered struct{ *Tree }
+
+// IsFile tells whether there is such a file.
+func (u Unfiltered) IsFile(name string) bool { return u.all[name] != nil }
+
+// ReadFile returns a file's content, as [Tree.ReadFile] does.
+func (u Unfiltered) ReadFile(name string) ([]byte, error) {
+	e := u.all[name]
+	if e == nil {
+		return u.Tree.ReadFile(name)
+	}
+	e.once.Do(func() { e.data, e.err = u.load(name, e) })
+	return e.data, e.err
+}
+
 // Sum returns the SHA-256 of a file's content.
 func (t *Tree) Sum(name string) ([sha256.Size]byte, error) {
 	data, err := t.ReadFile(name)

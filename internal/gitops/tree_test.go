@@ -486,3 +486,25 @@ func FuzzSourceIgnore(f *testing.F) {
 		}
 	})
 }
+
+// TestUnfiltered: what .sourceignore leaves out of Flux's artifact is still there for
+// the tool.
+func TestUnfiltered(t *testing.T) {
+	t.Parallel()
+	tree := FromFiles(map[string][]byte{
+		".sourceignore": []byte("/*\n!/apps/\n"), "lumacore.yaml": []byte("kind: Config\n"), "apps/a.yaml": []byte("a: b\n"),
+	})
+	if tree.IsFile("lumacore.yaml") {
+		t.Fatal(".sourceignore is not applied")
+	}
+	u := Unfiltered{tree}
+	if !u.IsFile("lumacore.yaml") || !u.IsFile("apps/a.yaml") || u.IsFile("none") {
+		t.Error("not the files that there are")
+	}
+	if data, err := u.ReadFile("lumacore.yaml"); err != nil || string(data) != "kind: Config\n" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	if _, err := u.ReadFile("none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}

@@ -64,7 +64,9 @@ func (c *cluster) pinned(rel *render.Release, out *check.Reporter) {
 			out.Object(rule, c.Cluster, o, at, "chart %s has no version, which is *: the newest one at any time", spec.Chart.Spec.Chart)
 			return
 		}
-		out.Object(rule, c.Cluster, o, at, "chart %s has version %q, which is a range: the newest in it at any time", spec.Chart.Spec.Chart, version)
+		f := check.Finding(rule, c.Cluster, o, at, "chart %s has version %q, which is a range: the newest in it at any time", spec.Chart.Spec.Chart, version)
+		f.Location = c.of.written(&member{c, o, rel}, f.Location, version)
+		out.Add(f)
 	case spec.Chart.Spec.SourceRef.Kind == "GitRepository" && c.chartDir(rel) == "":
 		ref := spec.Chart.Spec.SourceRef
 		key := render.Key{Group: gitops.GroupSource, Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, o.GetNamespace()), Name: ref.Name}
