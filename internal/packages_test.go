@@ -92,6 +92,8 @@ func TestDependencies(t *testing.T) {
 	for _, rule := range []struct{ dir, not, why string }{
 		{"report", "internal/", "it is a leaf: every package may use it"},
 		{"lab", "internal/cli", "what a verb does must not know of the command line"},
+		{"check", "internal/lab", "a gate is given an API server, whatever starts it"},
+		{"lab/controlplane", "internal/check", "it knows nothing of what it is started for"},
 		{"lab/supervisor", "internal/lab", "it knows nothing of Kubernetes and can be used for other processes"},
 		{"lab/pki", "internal/lab", "it is a leaf"},
 		{"lab/gitserver", "internal/lab", "it is a leaf"},

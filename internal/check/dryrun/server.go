@@ -162,18 +162,6 @@ func (s *server) serves(gvk schema.GroupVersionKind) (resource, bool) {
 	return r, ok
 }
 
-// hasGroup tells whether the server serves anything of a group.
-func (s *server) hasGroup(group string) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for gvk := range s.kinds {
-		if gvk.Group == group {
-			return true
-		}
-	}
-	return false
-}
-
 // request is one thing to have tried, or done.
 type request struct {
 	object  *unstructured.Unstructured
