@@ -104,7 +104,7 @@ type Finding struct {
 
 // Suppression says why a finding does not count.
 type Suppression struct {
-	By      string `json:"by"` // "annotation", or the entry: "lumacore.yaml:12"
+	By      string `json:"by"` // "annotation", the entry: "lumacore.yaml:12", or a flag: "--prod-approved"
 	Reason  string `json:"reason"`
 	Expires string `json:"expires,omitempty"` // day, "2027-01-31"
 }

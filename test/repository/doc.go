@@ -5,7 +5,7 @@
 // infrastructure and one Flux Kustomization per app. Half of the apps are
 // HelmReleases of a chart in the repository, half are kustomizations with base,
 // overlay, component, patches, images and generators; variables are substituted
-// from a ConfigMap and inline. Custom resources come with their CRDs, with CEL
+// from a ConfigMap and inline. All apps are production; a few are in staging too. Custom resources come with their CRDs, with CEL
 // rules. As generated, such a repository has nothing that `lumacore check` finds.
 //
 // With [Options.Defects] it has one more app for each mistake of a set, and

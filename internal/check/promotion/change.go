@@ -54,7 +54,7 @@ func changes(ctx context.Context, in *check.Input, before, after *repository, ou
 	if !before.any && !after.any {
 		return nil
 	}
-	d := &difference{before: before, after: after, same: map[string]bool{}}
+	d := &difference{before: before, after: after, same: map[string]bool{}, mentions: map[mention]bool{}}
 	for _, name := range clusterNames(before, after) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -101,6 +101,13 @@ func (r *repository) cluster(name string) *cluster {
 type difference struct {
 	before, after *repository
 	same          map[string]bool // files that were compared
+	mentions      map[mention]bool
+}
+
+// mention is a variable in a file.
+type mention struct {
+	tree           *gitops.Tree
+	file, variable string
 }
 
 // changed tells whether a file differs.
@@ -232,7 +239,7 @@ func (d *difference) causes(c, other *cluster, o *render.Object, files map[strin
 		for _, ref := range pb.SubstituteFrom {
 			from := render.Key{Kind: ref.Kind, Namespace: k.Object.GetNamespace(), Name: ref.Name}
 			for _, name := range d.variables(c.Get(from), other.get(from)) {
-				if c.of.mention(mine, name) {
+				if d.mention(c.of.tree, mine, name) {
 					d.from(c, other, from, files, depth)
 					break
 				}
@@ -305,9 +312,16 @@ func values(o *render.Object, field string) map[string]any {
 }
 
 // mention tells whether one of the files uses a variable.
-func (r *repository) mention(files map[string]bool, variable string) bool {
+func (d *difference) mention(tree *gitops.Tree, files map[string]bool, variable string) bool {
 	for file := range files {
-		if data, err := r.tree.ReadFile(file); err == nil && (bytes.Contains(data, []byte("${"+variable)) || bytes.Contains(data, []byte("$"+variable))) {
+		m := mention{tree, file, variable}
+		found, ok := d.mentions[m]
+		if !ok {
+			data, err := tree.ReadFile(file)
+			found = err == nil && (bytes.Contains(data, []byte("${"+variable)) || bytes.Contains(data, []byte("$"+variable)))
+			d.mentions[m] = found
+		}
+		if found {
 			return true
 		}
 	}

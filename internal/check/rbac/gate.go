@@ -87,7 +87,7 @@ func (a *authority) look(r *role, l *limits, out *check.Reporter) {
 		at, named := -1, false
 		for i := range r.rules {
 			rule := &r.rules[i]
-			limited := len(rule.ResourceNames) > 0
+			limited := p.limited(rule)
 			if limited && !p.namespaced {
 				continue
 			}
@@ -99,7 +99,7 @@ func (a *authority) look(r *role, l *limits, out *check.Reporter) {
 				at, named = i, limited
 			}
 			for _, f := range found {
-				if limited {
+				if len(rule.ResourceNames) > 0 {
 					f += " named " + words(rule.ResourceNames, 3)
 				}
 				reach = append(reach, f)

@@ -103,6 +103,10 @@ func TestPowers(t *testing.T) {
 		"impersonation of named users": {roleYAML("ClusterRole", "app", "", `{apiGroups: [""], resources: [users], verbs: [impersonate], resourceNames: [jane]}`) + bindingYAML("app", "", "ClusterRole app", account), []string{
 			"cluster/objects.yaml:7 info impersonate ClusterRole app lets its holders act as somebody else (impersonate users named jane); " + holder,
 		}},
+		"the signer of clients by name": {roleYAML("ClusterRole", "app", "", `{apiGroups: [certificates.k8s.io], resources: [signers], verbs: [approve], resourceNames: [kubernetes.io/kube-apiserver-client]}`) + bindingYAML("app", "", "ClusterRole app", account), []string{
+			"cluster/objects.yaml:7 warning certificate-approval ClusterRole app lets its holders approve certificates that the API server takes for anybody's (approve signers named kubernetes.io/kube-apiserver-client); " + holder,
+		}},
+		"approving without a signer": {roleYAML("ClusterRole", "app", "", `{apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests/approval], verbs: [update]}`) + bindingYAML("app", "", "ClusterRole app", account), nil},
 		"a verb that is * escalates": {roleYAML("Role", "app", "web", `{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: ["*"]}`), []string{
 			"cluster/objects.yaml:8 info escalate Role web/app lets its holders give themselves and others any right (* roles); " + nobody,
 			"cluster/objects.yaml:8 info wildcard Role web/app lets its holders do anything with roles, also what the next version of Kubernetes brings; " + nobody,

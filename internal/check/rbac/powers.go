@@ -22,6 +22,13 @@ type power struct {
 	// namespaced powers matter within one namespace too; the others only where they
 	// hold in the whole cluster.
 	namespaced bool
+	// names are resourceNames that are as good as none.
+	names []string
+}
+
+// limited tells whether the names of a rule keep its right from being the power.
+func (p *power) limited(r *rbacv1.PolicyRule) bool {
+	return len(r.ResourceNames) > 0 && !slices.ContainsFunc(r.ResourceNames, func(n string) bool { return slices.Contains(p.names, n) })
 }
 
 // powers are the ways to power that Kubernetes documents
@@ -30,43 +37,44 @@ type power struct {
 var powers = []power{
 	{"rbac/escalate", "give themselves and others any right", []access{
 		{rbacv1.GroupName, "roles clusterroles", "escalate bind"},
-	}, true},
+	}, true, nil},
 	{"rbac/impersonate", "act as somebody else", []access{
 		{"", "users groups serviceaccounts", "impersonate"},
 		{"authentication.k8s.io", "uids userextras", "impersonate"},
-	}, true},
+	}, true, nil},
 	{"rbac/secrets-cluster-wide", "read the Secrets of all namespaces", []access{
 		{"", "secrets", "get list watch"},
-	}, false},
+	}, false, nil},
 	{"rbac/workloads-cluster-wide", "run pods in every namespace, as each of its service accounts and with each of its Secrets", []access{
 		{"", "pods replicationcontrollers", "create update patch"},
 		{"apps", "deployments statefulsets daemonsets replicasets", "create update patch"},
 		{"batch", "jobs cronjobs", "create update patch"},
-	}, false},
+	}, false, nil},
 	{"rbac/exec-cluster-wide", "run commands in the pods of all namespaces", []access{
 		{"", "pods/exec pods/attach", "create get"}, // get too: over WebSockets, older API servers ask for no more
 		{"", "pods/ephemeralcontainers", "update patch"},
-	}, false},
+	}, false, nil},
 	{"rbac/token-requests", "take the tokens of all service accounts", []access{
 		{"", "serviceaccounts/token", "create"},
-	}, false},
+	}, false, nil},
 	{"rbac/nodes-proxy", "reach the kubelets, which run commands in every pod and write no audit log", []access{
 		{"", "nodes/proxy", "get create"},
-	}, false},
+	}, false, nil},
 	{"rbac/admission-webhooks", "read and change every object that is written, by a webhook of their own", []access{
 		{"admissionregistration.k8s.io", "validatingwebhookconfigurations mutatingwebhookconfigurations", "create update patch"},
 		{"admissionregistration.k8s.io", "mutatingadmissionpolicies", "create update patch"},
-	}, false},
-	{"rbac/certificate-approval", "issue certificates that the API server trusts as anybody's", []access{
-		{"certificates.k8s.io", "certificatesigningrequests/approval", "update patch"},
+	}, false, nil},
+	// The right on certificatesigningrequests/approval is worth nothing without this one
+	// (https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#authorization).
+	{"rbac/certificate-approval", "approve certificates that the API server takes for anybody's", []access{
 		{"certificates.k8s.io", "signers", "approve"},
-	}, false},
+	}, false, []string{"kubernetes.io/*", "kubernetes.io/kube-apiserver-client"}},
 	{"rbac/persistent-volumes", "mount any folder of a node, by a PersistentVolume of type hostPath", []access{
 		{"", "persistentvolumes", "create"},
-	}, false},
+	}, false, nil},
 	{"rbac/namespaces", "take the labels from namespaces by which policies hold", []access{
 		{"", "namespaces", "update patch"},
-	}, false},
+	}, false, nil},
 }
 
 // reach returns what of the power a rule gives, as it is written: "get, list

@@ -103,11 +103,11 @@ var rules = []report.Rule{
 	},
 	{
 		ID: "rbac/certificate-approval", Title: "certificates for anybody can be approved", Severity: report.Warning,
-		Why:  "The API server takes a client certificate for the user that it names. Whoever approves requests can have one for any user.",
+		Why:  "The API server takes a client certificate for the user that it names. Whoever may approve requests for all signers, or for kubernetes.io/kube-apiserver-client, can have one for any user.",
 		Fix:  "Name the signers in resourceNames of a rule for signers with the verb approve, and leave kubernetes.io/kube-apiserver-client out of them.",
 		Link: practices + "#csrs-and-certificate-issuing",
-		Bad:  held("[{apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests/approval], verbs: [update]}]"),
-		Good: held("[{apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests], verbs: [get]}]"),
+		Bad:  held("[{apiGroups: [certificates.k8s.io], resources: [signers], verbs: [approve]}]"),
+		Good: held("[{apiGroups: [certificates.k8s.io], resources: [signers], verbs: [approve], resourceNames: [kubernetes.io/kubelet-serving]}]"),
 	},
 	{
 		ID: "rbac/persistent-volumes", Title: "volumes can be made of any folder of a node", Severity: report.Warning,
