@@ -249,10 +249,13 @@ func common(old, new []any) (out [][2]int) {
 
 // canonical is a text that two values share if they are equal.
 func canonical(v any) string {
-	if n, ok := number(v); ok {
-		return "n" + strconv.FormatFloat(n, 'g', -1, 64)
-	}
 	switch v := v.(type) {
+	case int64:
+		return "n" + strconv.FormatInt(v, 10)
+	case int:
+		return "n" + strconv.Itoa(v)
+	case float64:
+		return "n" + strconv.FormatFloat(v, 'f', -1, 64) // of a whole number as of an integer
 	case string:
 		return "s" + v
 	case map[string]any:
@@ -296,14 +299,9 @@ func equal(a, b any) bool {
 		b, ok := b.(string)
 		return ok && a == b
 	}
-	if x, ok := number(a); ok {
-		y, ok := number(b)
-		if i, is := a.(int64); is {
-			if j, is := b.(int64); is {
-				return i == j // beyond 2^53 floats are too coarse
-			}
-		}
-		return ok && x == y
+	if _, ok := number(a); ok {
+		_, ok := number(b)
+		return ok && (a == b || canonical(a) == canonical(b))
 	}
 	return reflect.DeepEqual(a, b)
 }

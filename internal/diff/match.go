@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -285,6 +286,9 @@ func absent(o *render.Object, own, other *render.Cluster) string {
 				}
 				return ""
 			}
+			if ns, n, _ := strings.Cut(name, "/"); other.Get(render.Key{Group: gitops.GroupHelm, Kind: "HelmRelease", Namespace: ns, Name: n}) != nil {
+				return "HelmRelease " + name // it is there, and its spec cannot be read
+			}
 			at := slices.IndexFunc(own.Releases, func(r *render.Release) bool { return r.Name() == name })
 			if at < 0 {
 				return ""
@@ -298,6 +302,9 @@ func absent(o *render.Object, own, other *render.Cluster) string {
 				return "Kustomization " + name
 			}
 			return ""
+		}
+		if ns, n, _ := strings.Cut(name, "/"); other.Get(render.Key{Group: gitops.GroupKustomize, Kind: "Kustomization", Namespace: ns, Name: n}) != nil {
+			return "Kustomization " + name
 		}
 		at := slices.IndexFunc(own.Kustomizations, func(k *render.Kustomization) bool { return k.Name() == name })
 		if at < 0 || own.Kustomizations[at].Implied || own.Kustomizations[at].Object == o {
