@@ -52,14 +52,14 @@ func kindOf(old, new string) (u Update, down bool) {
 	return u, down
 }
 
-// image splits a reference into repository, tag and digest. It takes any text: what is
-// no reference is all repository.
+// image splits a reference into repository, tag and digest. It takes any text.
 func image(ref string) (repository, tag, digest string) {
+	whole := ref
 	ref, digest, _ = strings.Cut(ref, "@")
 	if at := strings.LastIndexByte(ref, ':'); at > strings.LastIndexByte(ref, '/') {
 		ref, tag = ref[:at], ref[at+1:]
 	}
-	return ref, tag, digest
+	return cmp.Or(ref, whole), tag, digest
 }
 
 // version is a tag with its digest shortened: nobody compares 64 digits by eye.
