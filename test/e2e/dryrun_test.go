@@ -595,6 +595,11 @@ apiVersion: v1
 kind: Pod
 metadata: {name: large, namespace: here}
 spec: {containers: [{name: a, image: a, resources: {limits: {memory: 2Gi}}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: addressed, namespace: here}
+spec: {clusterIP: 10.96.0.7, externalTrafficPolicy: Local, ports: [{port: 80}]}
 `
 
 // TestDryRunDefinitions: what others depend on is there when they are tried.
@@ -620,6 +625,8 @@ func TestDryRunDefinitions(t *testing.T) {
 		`Namespace Here error: the API server refuses it: metadata.name: Invalid value: "Here": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
 		`Pod here/bad error: the API server refuses it: pods "bad" is forbidden: error looking up service account here/nobodys: serviceaccount "nobodys" not found`,
 		`Pod here/large error: the API server refuses it: pods "large" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi`,
+		`Service here/addressed (v1): not checked: the addresses of the cluster's Services are not known, and it asks for one; the rest of it was tried`,
+		`Service here/addressed error: the API server refuses it: spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services`,
 		"Unknown here/a (example.org/v1): not checked: neither the render nor the built-in catalogue has a CustomResourceDefinition for it",
 	}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

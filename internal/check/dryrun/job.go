@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"lumacore.dev/lumacore/internal/check"
@@ -126,9 +127,18 @@ func (j *job) try(ctx context.Context, o *render.Object) error {
 
 // send sends an object and reports the answer.
 func (j *job) send(ctx context.Context, o *render.Object, at resource, create bool) error {
-	warnings, err := j.server.send(ctx, at, request{
-		object: o.Unstructured, manager: manager(o), as: j.user(o), create: create,
-	})
+	r := request{object: o.Unstructured, manager: manager(o), as: j.user(o), create: create}
+	warnings, err := j.server.send(ctx, at, r)
+	if j.in.Throwaway && ownAddress(err) {
+		// Which addresses the cluster gives to Services is not known here. The rest is
+		// tried without.
+		j.note(o, "the addresses of the cluster's Services are not known, and it asks for one; the rest of it was tried", "have it tried by the cluster itself: --dry-run=KUBECONFIG")
+		r.object = o.DeepCopy()
+		for _, field := range []string{"clusterIP", "clusterIPs"} {
+			unstructured.RemoveNestedField(r.object.Object, "spec", field)
+		}
+		warnings, err = j.server.send(ctx, at, r)
+	}
 	return j.judge(o, at, warnings, err)
 }
 

@@ -94,6 +94,18 @@ func (j *job) judge(o *render.Object, at resource, warnings []string, err error)
 	return nil
 }
 
+// ownAddress tells whether a Service is refused for an address that it asks for and that
+// is not among those of the server.
+func ownAddress(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || status.ErrStatus.Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.ErrStatus.Details.Causes, func(c metav1.StatusCause) bool {
+		return strings.HasPrefix(c.Field, "spec.clusterIP") && ownRange.MatchString(c.Message)
+	})
+}
+
 // refuse reports a refusal, field by field where the server names fields.
 func (j *job) refuse(o *render.Object, st metav1.Status) {
 	type complaint struct {
@@ -138,8 +150,6 @@ func (j *job) refuse(o *render.Object, st metav1.Status) {
 			continue
 		}
 		switch {
-		case j.in.Throwaway && strings.HasPrefix(c.field, "spec.clusterIP") && ownRange.MatchString(c.detail):
-			j.note(o, "the addresses of the cluster's Services are not known, and it asks for one", "have it tried by the cluster itself: --dry-run=KUBECONFIG")
 		case !j.in.Throwaway && immutable.MatchString(c.detail):
 			j.immutable(o, c.at, text)
 		default:
