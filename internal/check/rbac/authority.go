@@ -310,13 +310,21 @@ func (h holding) String() string {
 	if len(all) == 0 {
 		return "nothing in the repository binds it, so that nobody has it yet"
 	}
-	const most = 3
+	const most = 3 // bindings, and subjects of each
 	var parts []string
-	for _, g := range all[:min(most, len(all))] {
-		parts = append(parts, fmt.Sprintf("%s %s, through %s", g.subject, g.where(), g.binding.Key()))
+	bindings := 0
+	for i := 0; i < len(all); bindings++ {
+		g, n := all[i], 0
+		var subjects []string
+		for ; i+n < len(all) && all[i+n].binding == g.binding; n++ {
+			subjects = append(subjects, all[i+n].subject.String())
+		}
+		if i += n; bindings < most {
+			parts = append(parts, fmt.Sprintf("%s %s, through %s", words(subjects, most), g.where(), g.binding.Key()))
+		}
 	}
-	if n := len(all) - most; n > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more", n))
+	if n := bindings - most; n > 0 {
+		parts = append(parts, fmt.Sprintf("and through %d more", n))
 	}
 	return "held by " + strings.Join(parts, "; ")
 }

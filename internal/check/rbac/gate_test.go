@@ -118,7 +118,7 @@ func TestPowers(t *testing.T) {
 			"cluster/objects.yaml:7 warning secrets-cluster-wide ClusterRole app lets its holders read the Secrets of all namespaces (get, list secrets); " + holder,
 		}},
 		"many holders": {roleYAML("ClusterRole", "app", "", secrets) + bindingYAML("app", "", "ClusterRole app", account+"\n  - {kind: User, name: a}\n  - {kind: User, name: b}\n  - {kind: User, name: c}"), []string{
-			"cluster/objects.yaml:7 warning secrets-cluster-wide ClusterRole app lets its holders read the Secrets of all namespaces (get, list secrets); " + holder + "; User a in the whole cluster, through ClusterRoleBinding app; User b in the whole cluster, through ClusterRoleBinding app; and 1 more",
+			"cluster/objects.yaml:7 warning secrets-cluster-wide ClusterRole app lets its holders read the Secrets of all namespaces (get, list secrets); " + "held by ServiceAccount app/app, User a, User b and 1 more in the whole cluster, through ClusterRoleBinding app",
 		}},
 		"a role that joins the edit of Kubernetes": {
 			strings.Replace(roleYAML("ClusterRole", "part", "", `{apiGroups: [""], resources: [nodes/proxy], verbs: [get]}`), "name: part\n", "name: part\n  labels: {rbac.authorization.k8s.io/aggregate-to-view: \"true\"}\n", 1) +
@@ -259,7 +259,7 @@ func TestLimits(t *testing.T) {
 			"lumacore.yaml:6 error limit-expired the limit of ClusterRole app was to be reviewed by 2026-10-31",
 		}},
 		"of one holder of two it is": {limits(subject+"        rules:\n          - "+secrets+"\n"+tail, roleYAML("ClusterRole", "app", "", secrets), bound, "  - {kind: User, name: jane}\n"), []string{
-			"cluster/objects.yaml:7 warning secrets-cluster-wide ClusterRole app lets its holders read the Secrets of all namespaces (get, list secrets); " + holder + "; User jane in the whole cluster, through ClusterRoleBinding app",
+			"cluster/objects.yaml:7 warning secrets-cluster-wide ClusterRole app lets its holders read the Secrets of all namespaces (get, list secrets); " + "held by ServiceAccount app/app and User jane in the whole cluster, through ClusterRoleBinding app",
 		}},
 		"cluster-admin with a reason": {limits(subject+"        roles: [ClusterRole cluster-admin]\n"+tail, bindingYAML("app", "", "ClusterRole cluster-admin", account)), []string{
 			"cluster/objects.yaml:8 warning cluster-admin ServiceAccount app/app may do everything in the whole cluster: ClusterRoleBinding app binds it to cluster-admin [by lumacore.yaml:6 until 2027-01-31]",
