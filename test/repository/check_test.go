@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,10 +70,24 @@ func TestCleanRepository(t *testing.T) {
 	}
 	want := []report.ClusterSeen{{
 		Name: "main", Path: "clusters/main", Kustomizations: 27, Built: 27, HelmReleases: 11, Rendered: 11,
-		Objects: 260, Pods: 28, CustomResources: 76,
+		Objects: 272, Pods: 28, CustomResources: 76,
 	}}
 	if diff := cmp.Diff(want, rep.Clusters); diff != "" {
 		t.Errorf("what was looked at (-want +got):\n%s", diff)
+	}
+}
+
+// TestNetwork: the assertions of a repository with many policies hold.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	r := generate(t, Options{Apps: 4, Network: true})
+	if n := strings.Count(string(r.Files["network.assert.yaml"]), "  - name: "); n != 10 {
+		t.Errorf("%d assertions", n)
+	}
+	for _, f := range run(t, r).Findings {
+		if f.Gate() == "network" {
+			t.Errorf("%s %s: %s", f.Location, f.Rule, f.Message)
+		}
 	}
 }
 

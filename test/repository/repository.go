@@ -37,6 +37,9 @@ type Options struct {
 	// one folder each, and what `kustomize build` makes of the folders is what Flux
 	// would apply.
 	Plain bool
+	// Network adds four NetworkPolicies to each app, and five assertions to each two, in
+	// the place of the few that there are otherwise.
+	Network bool
 }
 
 // Repository is a Flux repository in memory.
@@ -123,6 +126,9 @@ func Generate(o Options) (*Repository, error) {
 			return nil, err
 		}
 	}
+	if o.Network {
+		names = append(names, r.addNetwork(names))
+	}
 	for _, set := range o.Defects {
 		if !slices.Contains(Sets(), set) {
 			return nil, fmt.Errorf("no mistakes %q: there are %s", set, strings.Join(Sets(), ", "))
@@ -142,6 +148,103 @@ func Generate(o Options) (*Repository, error) {
 	})
 	return r, nil
 }
+
+// addNetwork adds policies and assertions for apps, and returns the name of the Flux
+// Kustomization of the policies.
+func (r *Repository) addNetwork(apps []string) string {
+	const name = "network-policies"
+	assertions := "---\napiVersion: lumacore.dev/v1alpha1\nkind: NetworkAssertions\nassertions:\n"
+	for i, app := range apps {
+		ns, next := "app-"+app, "app-"+apps[(i+1)%len(apps)]
+		r.file("apps/"+name+"/"+app+".yaml", fmt.Appendf(nil, networkPolicies, ns))
+		assertions += fmt.Sprintf("  - name: %[1]s does not reach %[2]s\n    deny: {from: {namespace: %[1]s}, to: {namespace: %[2]s}}\n"+
+			"  - name: %[1]s resolves names\n    allow: {from: {namespace: %[1]s}, to: {namespace: kube-system, assume: {k8s-app: kube-dns}}, ports: [UDP/53]}\n", ns, next)
+		if i%2 == 0 {
+			assertions += fmt.Sprintf("  - name: nobody reaches %[1]s but traefik\n    deny: {from: {namespace: \"*\", not: {namespace: \"{%[1]s,traefik}\"}}, to: {namespace: %[1]s}}\n", ns)
+		}
+	}
+	r.file("network.assert.yaml", []byte(assertions))
+	r.file("clusters/"+Cluster+"/apps/"+name+".yaml", fmt.Appendf(nil, `---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata:
+  name: %[1]s
+  namespace: flux-system
+spec:
+  interval: 10m
+  path: ./apps/%[1]s
+  prune: true
+  sourceRef:
+    kind: GitRepository
+    name: flux-system
+`, name))
+	return name
+}
+
+// networkPolicies are four policies of a namespace.
+const networkPolicies = `---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: scrape
+  namespace: %[1]s
+spec:
+  podSelector: {}
+  policyTypes: [Ingress]
+  ingress:
+    - from:
+        - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}
+          podSelector: {matchLabels: {app.kubernetes.io/name: prometheus}}
+      ports:
+        - {port: 9090, endPort: 9099}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: names
+  namespace: %[1]s
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+    - to:
+        - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
+          podSelector: {matchLabels: {k8s-app: kube-dns}}
+      ports:
+        - {port: 53, protocol: UDP}
+        - {port: 53, protocol: TCP}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: backup
+  namespace: %[1]s
+spec:
+  podSelector: {matchExpressions: [{key: home.example.org/backup, operator: In, values: [daily, weekly]}]}
+  policyTypes: [Egress]
+  egress:
+    - to:
+        - ipBlock: {cidr: 192.168.0.0/16, except: [192.168.1.0/24, 192.168.2.0/24]}
+      ports:
+        - {port: 445}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: own
+  namespace: %[1]s
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - from:
+        - podSelector: {}
+      ports:
+        - {port: http}
+  egress:
+    - to:
+        - podSelector: {}
+`
 
 // Sets lists the sets of mistakes, sorted: one for each gate, and one for what
 // would keep a gate from looking at the others, such as folders that do not build.

@@ -46,7 +46,7 @@ func TestDefectsOnlyAddFiles(t *testing.T) {
 			changed = append(changed, name)
 		}
 	}
-	want := []string{"clusters/main/apps/kustomization.yaml", "lumacore.yaml"}
+	want := []string{"clusters/main/apps/kustomization.yaml", "lumacore.yaml", "network.assert.yaml"}
 	slices.Sort(changed)
 	if diff := cmp.Diff(want, changed); diff != "" {
 		t.Errorf("files of the clean repository that the mistakes change (-want +got):\n%s", diff)

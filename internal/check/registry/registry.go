@@ -6,6 +6,7 @@ import (
 	"lumacore.dev/lumacore/internal/check/deprecations"
 	"lumacore.dev/lumacore/internal/check/dryrun"
 	"lumacore.dev/lumacore/internal/check/images"
+	"lumacore.dev/lumacore/internal/check/network"
 	"lumacore.dev/lumacore/internal/check/podsecurity"
 	"lumacore.dev/lumacore/internal/check/policy"
 	"lumacore.dev/lumacore/internal/check/promotion"
@@ -26,6 +27,7 @@ var Gates = []*check.Gate{
 	images.Gate,
 	podsecurity.Gate,
 	policy.Gate,
+	network.Gate,
 	rbac.Gate,
 	promotion.Gate,
 	dryrun.Gate,
