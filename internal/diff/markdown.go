@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -82,10 +83,15 @@ func (r *Report) Markdown(w io.Writer) error {
 	if len(r.Objects) > 0 {
 		line("")
 	}
+	objects := make([]*Object, len(r.Objects))
+	for i := range r.Objects {
+		objects[i] = &r.Objects[i]
+	}
+	slices.SortStableFunc(objects, func(a, b *Object) int { return cmp.Compare(a.rank(), b.rank()) })
 	left := 0
 	const note = "**Cut here**: %s not shown, because a comment holds no more. `lumacore diff` in a checkout shows all.\n"
-	for i := range r.Objects {
-		part := r.Objects[i].markdown(all)
+	for _, o := range objects {
+		part := o.markdown(all)
 		if b.Len()+len(part) > MostMarkdown-len(note)-100 {
 			left++
 			continue // a smaller one may still have room
@@ -97,6 +103,18 @@ func (r *Report) Markdown(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// rank orders objects by the most severe of their marks, so that what is cut is what
+// matters least.
+func (o *Object) rank() int {
+	least := len(report.Severities)
+	for _, m := range o.Marks {
+		if m.Mark != production {
+			least = min(least, slices.Index(report.Severities, m.Severity))
+		}
+	}
+	return least
 }
 
 func objectsAre(n int) string {

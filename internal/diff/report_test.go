@@ -156,3 +156,25 @@ func TestSame(t *testing.T) {
 		golden.Check(t, "same."+string(f), []byte(write(t, r, f)))
 	}
 }
+
+// TestColor: colour is on a terminal alone.
+func TestColor(t *testing.T) {
+	t.Parallel()
+	r := of(t, map[string]string{"objects.yaml": deployment("{replicas: 2}")}, map[string]string{"objects.yaml": deployment("{replicas: 0, new: field}")})
+	var buf bytes.Buffer
+	s := &report.Streams{Out: &buf, OutTTY: true, Color: true}
+	var out report.Outputs
+	fs := pflag.NewFlagSet("diff", pflag.ContinueOnError)
+	out.AddFlags(fs, report.Text, report.Markdown, report.JSON)
+	if err := out.Write(s, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\x1b[33m~\x1b[0m Deployment a/a", "\x1b[33mwarning\x1b[0m replicas-zero", "\x1b[32m+ spec.new: field\x1b[0m"} {
+		if !strings.Contains(buf.String(), want) {
+			t.Errorf("no %q in\n%q", want, buf.String())
+		}
+	}
+	if got := write(t, r, report.Text); strings.Contains(got, "\x1b") {
+		t.Error("colour in a pipe")
+	}
+}
