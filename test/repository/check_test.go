@@ -91,6 +91,28 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+// TestPolicies: policies that are there several times are evaluated as often.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	r := generate(t, Options{Apps: 2, Policies: 3})
+	for name, data := range r.Files {
+		if strings.HasPrefix(name, "apps/") {
+			r.Files[name] = []byte(strings.ReplaceAll(string(data), "runAsNonRoot: true", "runAsNonRoot: false"))
+		}
+	}
+	constraints := map[string]bool{}
+	for _, f := range run(t, r).Findings {
+		if f.Rule == "policy/denied" {
+			constraints[strings.Fields(f.Message)[0]] = true
+		}
+	}
+	for _, kind := range []string{"NoRootUser", "NoRootUser2", "NoRootUser3"} {
+		if !constraints[kind] {
+			t.Errorf("%s denies nothing; these do: %v", kind, constraints)
+		}
+	}
+}
+
 // TestDefects: of every set of mistakes exactly those are found, each at its line. Those
 // that take an API server are not, nor anything else at their places; the end-to-end
 // tests find them.

@@ -40,6 +40,9 @@ type Options struct {
 	// Network adds four NetworkPolicies to each app, and five assertions to each two, in
 	// the place of the few that there are otherwise.
 	Network bool
+	// Policies is how often each of the six admission policies is there, under names of
+	// their own; 0 is 1.
+	Policies int
 }
 
 // Repository is a Flux repository in memory.
@@ -143,6 +146,9 @@ func Generate(o Options) (*Repository, error) {
 	if err := r.add("files/base.txtar", base{Cluster, !o.Plain, !o.Plain, o.Apps, names}); err != nil {
 		return nil, err
 	}
+	for i := 2; i <= o.Policies; i++ {
+		r.addPolicies(i)
+	}
 	slices.SortFunc(r.Defects, func(a, b Defect) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
 	})
@@ -245,6 +251,29 @@ spec:
     - to:
         - podSelector: {}
 `
+
+// addPolicies adds the admission policies and their constraints once more, with a number
+// behind their names.
+func (r *Repository) addPolicies(number int) {
+	const templates, constraints = "infrastructure/policies/templates/", "infrastructure/policies/constraints/"
+	var pairs []string
+	for _, kind := range policyKinds {
+		pairs = append(pairs, kind, fmt.Sprint(kind, number), strings.ToLower(kind), fmt.Sprint(strings.ToLower(kind), number))
+	}
+	renamed := strings.NewReplacer(pairs...)
+	for _, kind := range policyKinds {
+		name := strings.ToLower(kind)
+		r.Files[templates+fmt.Sprint(name, number)+".yaml"] = []byte(renamed.Replace(string(r.Files[templates+name+".yaml"])))
+		r.Files[templates+"kustomization.yaml"] = fmt.Appendf(r.Files[templates+"kustomization.yaml"], "  - %s%d.yaml\n", name, number)
+	}
+	for _, env := range []string{"prod", "staging"} {
+		r.Files[constraints+fmt.Sprint(env, number)+".yaml"] = []byte(renamed.Replace(string(r.Files[constraints+env+".yaml"])))
+		r.Files[constraints+"kustomization.yaml"] = fmt.Appendf(r.Files[constraints+"kustomization.yaml"], "  - %s%d.yaml\n", env, number)
+	}
+}
+
+// policyKinds are the kinds of the admission policies in files/base.txtar.
+var policyKinds = []string{"FloatingTag", "ImageDigest", "NoRootUser", "MemoryLimit", "AllowedRegistries", "OwnDomain"}
 
 // Sets lists the sets of mistakes, sorted: one for each gate, and one for what
 // would keep a gate from looking at the others, such as folders that do not build.

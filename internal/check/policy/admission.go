@@ -329,7 +329,7 @@ func (r *request) AddAnnotation(key, value string) error {
 
 // refusal notes what the plug-in says: `ValidatingAdmissionPolicy 'a' with binding 'b'
 // denied request: message`, and for warnings the same with "Validation failed for".
-func (r *reviewer) refusal(o *render.Object, at []any, who, action, text string) {
+func (a *admissions) refusal(o *render.Object, at []any, who, action, text string) {
 	name := "ValidatingAdmissionPolicy"
 	if _, rest, ok := strings.Cut(text, "ValidatingAdmissionPolicy '"); ok {
 		if n, rest, ok := strings.Cut(rest, "'"); ok {
@@ -340,13 +340,8 @@ func (r *reviewer) refusal(o *render.Object, at []any, who, action, text string)
 		}
 	}
 	v := &violation{o: o, at: at, who: who, action: action, policy: name, message: oneLine(text)}
-	if p := r.c.Get(render.Key{Group: groupAdmission, Kind: "ValidatingAdmissionPolicy", Name: strings.TrimPrefix(name, "ValidatingAdmissionPolicy ")}); p != nil {
+	if p := a.c.Get(render.Key{Group: groupAdmission, Kind: "ValidatingAdmissionPolicy", Name: strings.TrimPrefix(name, "ValidatingAdmissionPolicy ")}); p != nil {
 		v.where = p.Origin.Location.String()
 	}
-	key := strings.Join([]string{o.Key().Group, o.Key().String(), v.policy, v.message}, "\x00")
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if old := r.found[key]; old == nil || old.rank() > v.rank() {
-		r.found[key] = v
-	}
+	a.add(v)
 }

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -60,6 +61,9 @@ func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
 	}
 	return nil
 }
+
+// cacheFolder is where verdicts are kept.
+func cacheFolder(dir string) string { return filepath.Join(dir, "policy") }
 
 // guarded runs f, which calls code that was not made for any input, for at most limit.
 // What is given up goes on until it ends or the process does.

@@ -124,7 +124,7 @@ func TestGate(t *testing.T) {
 	}{
 		"no policies": {prod + workload("apps/v1", "Deployment", "web", "prod"), []string{}},
 		"a constraint on Pods refuses the pods of workloads": {
-			template + constraintOf("FixedTags", "deny", byEnv) + prod +
+			policyTemplate + constraintOf("FixedTags", "deny", byEnv) + prod +
 				workload("apps/v1", "Deployment", "web", "prod") + workload("batch/v1", "CronJob", "nightly", "prod"),
 			[]string{
 				fmt.Sprintf(denied, "Deployment prod/web", 20, "the pods that it makes"),
@@ -132,35 +132,35 @@ func TestGate(t *testing.T) {
 			},
 		},
 		"namespaces are selected by their labels": {
-			template + constraintOf("FixedTags", "deny", byEnv) + prod + staging +
+			policyTemplate + constraintOf("FixedTags", "deny", byEnv) + prod + staging +
 				workload("apps/v1", "Deployment", "web", "prod") + workload("apps/v1", "Deployment", "web", "staging"),
 			[]string{fmt.Sprintf(denied, "Deployment prod/web", 20, "the pods that it makes")},
 		},
 		"a namespace that the repository does not make": {
-			template + constraintOf("FixedTags", "deny", byEnv) + workload("apps/v1", "Deployment", "web", "elsewhere"),
+			policyTemplate + constraintOf("FixedTags", "deny", byEnv) + workload("apps/v1", "Deployment", "web", "elsewhere"),
 			[]string{"not checked Deployment elsewhere/web: the repository does not make its namespace elsewhere, so which constraints hold there is not known"},
 		},
 		"what concerns no constraint needs no namespace": {
-			template + constraintOf("FixedTags", "deny", byEnv) + "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: elsewhere\n", []string{},
+			policyTemplate + constraintOf("FixedTags", "deny", byEnv) + "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: elsewhere\n", []string{},
 		},
 		"a namespace that the webhook ignores: only audit sees it": {
-			template + constraintOf("FixedTags", "deny", podsOnly) + namespace("app", `admission.gatekeeper.sh/ignore: "yes"`) + "---\n" + strings.SplitAfter(pod("latest"), "---\n")[1],
+			policyTemplate + constraintOf("FixedTags", "deny", podsOnly) + namespace("app", `admission.gatekeeper.sh/ignore: "yes"`) + "---\n" + strings.SplitAfter(pod("latest"), "---\n")[1],
 			[]string{"policy/reported Pod app/web: FixedTags fixedtags (cluster/objects.yaml:20) reports, at audit alone, it: an image has the tag latest"},
 		},
 		"a namespace that Gatekeeper's Config excludes": {
-			template + constraintOf("FixedTags", "deny", podsOnly) + "---\n" + pod("latest") +
+			policyTemplate + constraintOf("FixedTags", "deny", podsOnly) + "---\n" + pod("latest") +
 				"---\napiVersion: config.gatekeeper.sh/v1alpha1\nkind: Config\nmetadata:\n  name: config\n  namespace: gatekeeper-system\nspec:\n  match:\n    - excludedNamespaces: [ap*]\n      processes: [\"*\"]\n",
 			[]string{},
 		},
 		"excludedNamespaces of the constraint": {
-			template + constraintOf("FixedTags", "deny", "  match:\n    excludedNamespaces: [app]\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + "---\n" + pod("latest"), []string{},
+			policyTemplate + constraintOf("FixedTags", "deny", "  match:\n    excludedNamespaces: [app]\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + "---\n" + pod("latest"), []string{},
 		},
 		"scoped: the webhook warns, audit denies": {
-			template + constraintOf("FixedTags", "scoped", "  scopedEnforcementActions:\n    - action: warn\n      enforcementPoints: [{name: validation.gatekeeper.sh}]\n    - action: deny\n      enforcementPoints: [{name: audit.gatekeeper.sh}]\n  match:\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + "---\n" + pod("latest"),
+			policyTemplate + constraintOf("FixedTags", "scoped", "  scopedEnforcementActions:\n    - action: warn\n      enforcementPoints: [{name: validation.gatekeeper.sh}]\n    - action: deny\n      enforcementPoints: [{name: audit.gatekeeper.sh}]\n  match:\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + "---\n" + pod("latest"),
 			[]string{"policy/warned Pod app/web: FixedTags fixedtags (cluster/objects.yaml:20) warns of it: an image has the tag latest"},
 		},
 		"scoped: audit alone": {
-			template + constraintOf("FixedTags", "scoped", "  scopedEnforcementActions:\n    - action: deny\n      enforcementPoints: [{name: audit.gatekeeper.sh}]\n  match:\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + "---\n" + pod("latest"),
+			policyTemplate + constraintOf("FixedTags", "scoped", "  scopedEnforcementActions:\n    - action: deny\n      enforcementPoints: [{name: audit.gatekeeper.sh}]\n  match:\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + "---\n" + pod("latest"),
 			[]string{"policy/reported Pod app/web: FixedTags fixedtags (cluster/objects.yaml:20) reports, at audit alone, it: an image has the tag latest"},
 		},
 		"Rego, with parameters": {
@@ -181,14 +181,14 @@ func TestGate(t *testing.T) {
 			},
 		},
 		"parameters that the template does not have": {
-			template + constraintOf("FixedTags", "deny", "  parameters: {tags: [latest]}\n  match: {kinds: all}\n"),
+			policyTemplate + constraintOf("FixedTags", "deny", "  parameters: {tags: [latest]}\n  match: {kinds: all}\n"),
 			[]string{"policy/constraint-invalid FixedTags fixedtags: Gatekeeper does not take this constraint: "},
 		},
 		"a constraint of a kind that no template makes": {
 			constraintOf("FixedTags", "deny", ""), []string{"not checked FixedTags fixedtags: no ConstraintTemplate of the repository makes its kind"},
 		},
 		"mutators are named": {
-			template + constraintOf("FixedTags", "deny", podsOnly) + "---\napiVersion: mutations.gatekeeper.sh/v1\nkind: Assign\nmetadata:\n  name: tag\nspec: {}\n",
+			policyTemplate + constraintOf("FixedTags", "deny", podsOnly) + "---\napiVersion: mutations.gatekeeper.sh/v1\nkind: Assign\nmetadata:\n  name: tag\nspec: {}\n",
 			[]string{"not checked Assign tag: objects are reviewed as the repository has them: what this mutator changes before is not applied"},
 		},
 		"external data without a provider": {
@@ -196,7 +196,7 @@ func TestGate(t *testing.T) {
 			[]string{"not checked Signed signed: its template asks an external data provider, and none answers in this run"},
 		},
 		"expansion by Gatekeeper itself": {
-			template + constraintOf("FixedTags", "deny", "  match:\n    source: Generated\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + prod + workload("apps/v1", "Deployment", "web", "prod") +
+			policyTemplate + constraintOf("FixedTags", "deny", "  match:\n    source: Generated\n    kinds: [{apiGroups: [\"\"], kinds: [Pod]}]\n") + prod + workload("apps/v1", "Deployment", "web", "prod") +
 				"---\napiVersion: expansion.gatekeeper.sh/v1beta1\nkind: ExpansionTemplate\nmetadata:\n  name: pods\nspec:\n  applyTo:\n    - groups: [apps]\n      kinds: [Deployment]\n      versions: [v1]\n  templateSource: spec.template\n  enforcementAction: warn\n  generatedGVK: {kind: Pod, group: \"\", version: v1}\n",
 			[]string{"policy/warned Deployment prod/web: FixedTags fixedtags (cluster/objects.yaml:20) warns of what it makes: an image has the tag latest"},
 		},
@@ -401,7 +401,7 @@ func foreignCertificate(t *testing.T) []byte {
 // FuzzPolicies: no template, constraint or policy makes the gate panic, hang or fail.
 func FuzzPolicies(f *testing.F) {
 	for _, s := range []string{
-		template + constraint("deny") + pod("latest"), broken, admissionPolicy + binding + pod("latest"),
+		policyTemplate + policyConstraint("deny") + pod("latest"), broken, admissionPolicy + binding + pod("latest"),
 		regoTemplate("Owners", owners) + constraintOf("Owners", "scoped", "  parameters: {labels: [a]}\n") + pod("latest"),
 		regoTemplate("Hosts", uniqueHosts) + constraintOf("Hosts", "deny", ""),
 		"apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: \nmetadata:\n  name: a\n", "apiVersion: templates.gatekeeper.sh/v1\nkind: ConstraintTemplate\nmetadata:\n  name: a\nspec: []\n",

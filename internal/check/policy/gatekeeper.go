@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/open-policy-agent/frameworks/constraint/pkg/apis"
 	constraintclient "github.com/open-policy-agent/frameworks/constraint/pkg/client"
+	"github.com/open-policy-agent/frameworks/constraint/pkg/client/drivers"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/client/drivers/rego"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/client/reviews"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/types"
@@ -23,12 +25,15 @@ import (
 	celschema "github.com/open-policy-agent/gatekeeper/v3/pkg/drivers/k8scel/schema"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/expand"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/reader"
+	"github.com/open-policy-agent/gatekeeper/v3/pkg/mutation/match"
 	mutationtypes "github.com/open-policy-agent/gatekeeper/v3/pkg/mutation/types"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/target"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/util"
 	"golang.org/x/sync/errgroup"
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
@@ -74,16 +79,36 @@ type reviewer struct {
 	namespaces map[string]*corev1.Namespace
 
 	client      *constraintclient.Client
-	constraints []*render.Object // that are in force
-	external    map[string]bool  // templates, by kind, that ask providers
-	selects     bool             // a constraint looks at the labels of namespaces
-	audits      bool             // audit may say something else than the webhook
+	engines     [2]drivers.Driver // CEL, Rego
+	target      *target.K8sValidationTarget
+	templates   map[string]template    // by the kind of their constraints
+	constraints []*constraint          // that are in force
+	byName      map[string]*constraint // the same, by "kind name"
+	verdicts    *verdicts
+	audits      bool // audit may say something else than the webhook
 	excluded    []configv1alpha1.MatchEntry
 	expander    *expand.Expander
 	providers   *providers
 
 	mu    sync.Mutex
 	found map[string]*violation // by object, constraint and message
+}
+
+// template is a ConstraintTemplate.
+type template struct {
+	works    bool
+	engine   int  // index of its engine
+	creation bool // the webhook evaluates it when objects are created
+	external bool // it asks external data providers
+	pure     bool // it looks at the object, its namespace and its parameters alone
+}
+
+// constraint is a constraint that is in force.
+type constraint struct {
+	*render.Object
+	template
+	match   *match.Match        // nil: everything
+	actions map[string][]string // by enforcement point
 }
 
 // violation is what a policy has against an object.
@@ -96,7 +121,7 @@ type violation struct {
 	who      string // what is refused: "", or "the pods that it makes"
 	message  string
 	audit    bool // only audit says so
-	template string
+	external bool // an external data provider was asked
 }
 
 // namespacesOf returns the namespaces that the repository makes, as the API server has
@@ -146,21 +171,21 @@ func (r *reviewer) gatekeeper(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start Gatekeeper's CEL engine: %w", err)
 	}
+	r.engines, r.target = [2]drivers.Driver{celDriver, regoDriver}, &target.K8sValidationTarget{}
 	// The order decides which engine a template with both is evaluated by; it is that of
 	// Gatekeeper's main.
 	r.client, err = constraintclient.NewClient(
-		constraintclient.Targets(&target.K8sValidationTarget{}),
+		constraintclient.Targets(r.target),
 		constraintclient.Driver(celDriver), constraintclient.Driver(regoDriver),
 		constraintclient.EnforcementPoints(util.WebhookEnforcementPoint, util.AuditEnforcementPoint),
 	)
 	if err != nil {
 		return fmt.Errorf("start Gatekeeper's engine: %w", err)
 	}
-	kinds, err := r.addTemplates(ctx, templates)
-	if err != nil {
+	if err := r.addTemplates(ctx, templates); err != nil {
 		return err
 	}
-	r.addConstraints(ctx, constraints, kinds)
+	r.addConstraints(ctx, constraints)
 	if len(r.constraints) == 0 {
 		return ctx.Err()
 	}
@@ -168,21 +193,25 @@ func (r *reviewer) gatekeeper(ctx context.Context) error {
 	if err := r.expansions(); err != nil {
 		return err
 	}
-	return r.reviewAll(ctx)
+	r.verdicts = r.keptVerdicts()
+	if err := r.reviewAll(ctx); err != nil {
+		return err
+	}
+	r.verdicts.save()
+	return nil
 }
 
-// addTemplates compiles the templates. It returns the kinds of constraints that they
-// make, with false for those of templates that do not compile.
-func (r *reviewer) addTemplates(ctx context.Context, templates []*render.Object) (map[string]bool, error) {
+// addTemplates compiles the templates.
+func (r *reviewer) addTemplates(ctx context.Context, templates []*render.Object) error {
 	known, err := scheme()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	kinds := map[string]bool{}
-	r.external = map[string]bool{}
+	r.templates = map[string]template{}
 	for _, o := range templates {
 		kind, _, _ := unstructured.NestedString(o.Object, "spec", "crd", "spec", "names", "kind")
-		kinds[kind] = kinds[kind] || false
+		one := template{engine: 1, creation: true, external: strings.Contains(fmt.Sprint(o.Object["spec"]), "external_data")}
+		one.pure = !impure.MatchString(fmt.Sprint(o.Object["spec"]))
 		var mistakes []mistake
 		err := guarded(ctx, compileLimit, func(ctx context.Context) error {
 			t, err := reader.ToTemplate(known, o.DeepCopy())
@@ -190,30 +219,33 @@ func (r *reviewer) addTemplates(ctx context.Context, templates []*render.Object)
 				return err
 			}
 			if celschema.HasCELEngine(t) {
+				one.engine = 0
 				if mistakes = compileTemplate(ctx, o, t); len(mistakes) > 0 {
 					return nil
 				}
 			}
 			if len(t.Spec.Targets) == 1 && len(t.Spec.Targets[0].Operations) > 0 {
-				r.audits = true // they bind the webhook alone
+				one.creation = slices.ContainsFunc(t.Spec.Targets[0].Operations, func(op admissionregistrationv1.OperationType) bool {
+					return op == admissionregistrationv1.Create || op == admissionregistrationv1.OperationAll
+				})
 			}
 			_, err = r.client.AddTemplate(ctx, t)
 			return err
 		})
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if err != nil {
 			mistakes = []mistake{{[]any{"spec", "targets"}, err.Error()}}
 		}
-		if len(mistakes) > 0 {
-			r.invalid(o, "Gatekeeper cannot use this template", mistakes)
-			continue
+		r.invalid(o, "Gatekeeper cannot use this template", mistakes)
+		one.works = len(mistakes) == 0
+		if one.works || !r.templates[kind].works {
+			r.templates[kind] = one
 		}
-		kinds[kind] = true
-		r.external[kind] = strings.Contains(fmt.Sprint(o.Object["spec"]), "external_data")
+		r.audits = r.audits || !one.creation
 	}
-	return kinds, nil
+	return nil
 }
 
 // invalid reports what is wrong with a policy.
@@ -224,34 +256,71 @@ func (r *reviewer) invalid(o *render.Object, what string, mistakes []mistake) {
 }
 
 // addConstraints puts the constraints in force.
-func (r *reviewer) addConstraints(ctx context.Context, constraints []*render.Object, kinds map[string]bool) {
+func (r *reviewer) addConstraints(ctx context.Context, constraints []*render.Object) {
+	r.byName = map[string]*constraint{}
 	for _, o := range constraints {
-		works, known := kinds[o.GetKind()]
+		t, known := r.templates[o.GetKind()]
 		if !known {
 			r.unchecked(o, "see what the gates references and schema say of it", "no ConstraintTemplate of the repository makes its kind")
 			continue
 		}
-		if !works {
+		if !t.works {
 			continue // the template's own finding says enough
 		}
+		c := &constraint{Object: o, template: t}
 		err := guarded(ctx, compileLimit, func(ctx context.Context) error {
-			_, err := r.client.AddConstraint(ctx, o.DeepCopy())
-			return err
+			if _, err := r.client.AddConstraint(ctx, o.DeepCopy()); err != nil {
+				return err
+			}
+			return c.read()
 		})
 		if err != nil {
 			r.out.Object("policy/constraint-invalid", r.c, o, []any{"spec"}, "Gatekeeper does not take this constraint: %s", oneLine(err.Error()))
 			continue
 		}
-		if r.external[o.GetKind()] && r.providers.none() {
+		if t.external && r.providers.none() {
 			r.unchecked(o, r.providers.next(), "its template asks an external data provider, and none answers in this run")
 			continue
 		}
-		r.constraints = append(r.constraints, o)
-		action, _, _ := unstructured.NestedString(o.Object, "spec", "enforcementAction")
-		r.audits = r.audits || action == "scoped"
-		_, selects, _ := unstructured.NestedMap(o.Object, "spec", "match", "namespaceSelector")
-		r.selects = r.selects || selects
+		r.constraints, r.byName[c.GetKind()+" "+c.GetName()] = append(r.constraints, c), c
+		r.audits = r.audits || len(c.actions[util.WebhookEnforcementPoint]) == 0 || c.scoped()
 	}
+}
+
+// scoped tells whether a constraint says for each enforcement point what it does there.
+func (c *constraint) scoped() bool {
+	action, _, _ := unstructured.NestedString(c.Object.Object, "spec", "enforcementAction")
+	return action == string(util.Scoped)
+}
+
+// read reads what a constraint is about, and what it does.
+func (c *constraint) read() error {
+	if spec, there, err := unstructured.NestedMap(c.Object.Object, "spec", "match"); err != nil {
+		return err
+	} else if there {
+		data, err := json.Marshal(spec)
+		if err != nil {
+			return err
+		}
+		c.match = &match.Match{}
+		if err := json.Unmarshal(data, c.match); err != nil {
+			return err
+		}
+	}
+	action, err := util.GetEnforcementAction(c.Object.Object)
+	if err != nil {
+		return err
+	}
+	c.actions = map[string][]string{}
+	for _, point := range []string{util.WebhookEnforcementPoint, util.AuditEnforcementPoint} {
+		c.actions[point] = []string{string(action)}
+		if action == util.Scoped {
+			if c.actions[point], err = util.ScopedActionForEP(point, c.Unstructured); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // settings reads Gatekeeper's Config and SyncSets: namespaces that it leaves alone, and
@@ -313,58 +382,22 @@ func (r *reviewer) expansions() error {
 	return nil
 }
 
-// matches tells whether a constraint may be about objects of a kind; Gatekeeper decides.
-// Matching costs it more than most policies do, for it reads the object anew for each.
-func matches(constraint *render.Object, group, kind string) bool {
-	list, there, err := unstructured.NestedSlice(constraint.Object, "spec", "match", "kinds")
-	if !there || err != nil || len(list) == 0 {
-		return true
-	}
-	lists := func(v any, want string) bool {
-		names, ok := v.([]any)
-		return !ok || len(names) == 0 || slices.ContainsFunc(names, func(n any) bool { return n == "*" || n == want })
-	}
-	for _, item := range list {
-		m, ok := item.(map[string]any)
-		if !ok || lists(m["apiGroups"], group) && lists(m["kinds"], kind) {
-			return true
-		}
-	}
-	return false
-}
-
 // reviewAll reviews all objects, and the pods that they make.
 func (r *reviewer) reviewAll(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	concerned := map[[2]string]bool{}
-	about := func(group, kind string) bool {
-		key := [2]string{group, kind}
-		is, known := concerned[key]
-		if !known {
-			is = slices.ContainsFunc(r.constraints, func(c *render.Object) bool { return matches(c, group, kind) })
-			concerned[key] = is
-		}
-		return is
-	}
 	unknown := map[string]*render.Object{}
 	for _, o := range r.c.Objects {
-		gvk := o.GroupVersionKind()
-		object, pods := about(gvk.Group, gvk.Kind), false
-		if _, ok := o.Pods(); ok && !o.Is("", "Pod") {
-			pods = about("", "Pod")
-		}
-		if !object && !pods && r.expander == nil {
-			continue
-		}
 		ns := r.namespaces[o.GetNamespace()]
-		if o.GetNamespace() != "" && ns == nil {
-			if unknown[o.GetNamespace()] == nil {
-				unknown[o.GetNamespace()] = o
-			}
+		if o.GetNamespace() == "" || ns != nil {
+			g.Go(func() error { return r.review(ctx, o, ns) })
 			continue
 		}
-		g.Go(func() error { return r.review(ctx, o, ns, object, pods) })
+		// Which constraints hold in a namespace is not known without its labels, unless
+		// no constraint is about such objects at all.
+		if unknown[o.GetNamespace()] == nil && r.concerns(o) {
+			unknown[o.GetNamespace()] = o
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(unknown)) {
 		o := unknown[name]
@@ -373,12 +406,32 @@ func (r *reviewer) reviewAll(ctx context.Context) error {
 	return g.Wait()
 }
 
-// review reviews an object and the pods that it makes.
-func (r *reviewer) review(ctx context.Context, o *render.Object, ns *corev1.Namespace, object, pods bool) error {
-	if object {
-		if err := r.ask(ctx, o, nil, "", *o.DeepCopy(), ns, mutationtypes.SourceTypeOriginal, ""); err != nil {
-			return err
+// concerns tells whether a constraint may be about an object, or about the pods that it
+// makes, in a namespace of which nothing is known.
+func (r *reviewer) concerns(o *render.Object) bool {
+	objects := []*unstructured.Unstructured{o.Unstructured}
+	if _, ok := o.Pods(); ok && !o.Is("", "Pod") {
+		pod, _ := podOf(o)
+		objects = append(objects, &pod)
+	}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: o.GetNamespace()}}
+	return slices.ContainsFunc(r.constraints, func(c *constraint) bool {
+		if c.match == nil {
+			return true
 		}
+		m := *c.match
+		m.NamespaceSelector = nil
+		return slices.ContainsFunc(objects, func(u *unstructured.Unstructured) bool {
+			ok, err := match.Matches(&m, &match.Matchable{Object: u, Namespace: ns, Source: mutationtypes.SourceTypeOriginal})
+			return ok || err != nil
+		})
+	})
+}
+
+// review reviews an object and the pods that it makes.
+func (r *reviewer) review(ctx context.Context, o *render.Object, ns *corev1.Namespace) error {
+	if err := r.ask(ctx, o, nil, "", o.Unstructured, ns, mutationtypes.SourceTypeOriginal, ""); err != nil {
+		return err
 	}
 	if r.expander != nil {
 		made, err := r.expander.Expand(o.DeepCopy())
@@ -386,16 +439,16 @@ func (r *reviewer) review(ctx context.Context, o *render.Object, ns *corev1.Name
 			r.unchecked(o, "", "Gatekeeper cannot expand it: %s", oneLine(err.Error()))
 		}
 		for _, m := range made {
-			if err := r.ask(ctx, o, nil, "what it makes", *m.Obj, ns, mutationtypes.SourceTypeGenerated, m.EnforcementAction); err != nil {
+			if err := r.ask(ctx, o, nil, "what it makes", m.Obj, ns, mutationtypes.SourceTypeGenerated, m.EnforcementAction); err != nil {
 				return err
 			}
 		}
 	}
-	if !pods {
+	if _, ok := o.Pods(); !ok || o.Is("", "Pod") {
 		return nil
 	}
 	pod, at := podOf(o)
-	return r.ask(ctx, o, at, "the pods that it makes", pod, ns, mutationtypes.SourceTypeOriginal, "")
+	return r.ask(ctx, o, at, "the pods that it makes", &pod, ns, mutationtypes.SourceTypeOriginal, "")
 }
 
 // podOf returns the pod that a controller makes of a workload, as far as policies can
@@ -418,36 +471,119 @@ func podOf(o *render.Object) (unstructured.Unstructured, []any) {
 
 // ask reviews one object at the enforcement points and notes the violations. action
 // replaces that of the constraints, if it is not empty: expansion templates may do so.
-func (r *reviewer) ask(ctx context.Context, o *render.Object, at []any, who string, u unstructured.Unstructured, ns *corev1.Namespace, source mutationtypes.SourceType, action string) error {
+func (r *reviewer) ask(ctx context.Context, o *render.Object, at []any, who string, u *unstructured.Unstructured, ns *corev1.Namespace, source mutationtypes.SourceType, action string) error {
 	points := []string{util.WebhookEnforcementPoint}
-	if r.audits || r.leftAlone(ns, "webhook") {
+	if (r.audits || r.leftAlone(ns, "webhook")) && who != "the pods that it makes" { // audit reviews what there is
 		points = append(points, util.AuditEnforcementPoint)
 	}
-	if who == "the pods that it makes" && len(points) == 2 {
-		points = points[:1] // audit reviews what there is
-	}
-	for _, point := range points {
-		audit := point == util.AuditEnforcementPoint
-		if r.leftAlone(ns, map[bool]string{false: "webhook", true: "audit"}[audit]) {
+	name := r.verdicts.name(u, ns, string(source)+" "+who)
+	hits, known := r.verdicts.find(name, r.byName)
+	for _, pure := range []bool{true, false} {
+		if pure && known {
 			continue
 		}
-		var resp *types.Responses
-		err := guarded(ctx, reviewLimit, func(ctx context.Context) (err error) {
-			resp, err = r.client.Review(ctx, target.AugmentedUnstructured{Object: u, Namespace: ns, Operation: admissionv1.Create, Source: source}, reviews.EnforcementPoint(point))
+		more, whole, err := r.evaluate(ctx, o, points, u, ns, source, pure)
+		if err != nil {
 			return err
-		})
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			r.unchecked(o, "", "its review at %s failed: %s", point, oneLine(err.Error()))
-			continue
 		}
-		for _, res := range resp.Results() {
-			r.note(o, at, who, res, audit, action)
+		hits = append(hits, more...)
+		if pure && whole {
+			r.verdicts.keep(name, more)
 		}
+	}
+	for _, h := range hits {
+		actions := h.constraint.actions[h.point]
+		if action != "" {
+			actions = []string{action}
+		}
+		r.note(o, at, who, h.constraint, h.message, h.point == util.AuditEnforcementPoint, actions)
 	}
 	return nil
+}
+
+// evaluate holds an object against the constraints of pure templates, or of the others.
+// It returns whether all were evaluated; what was not is reported.
+//
+// It does what Gatekeeper's client does in Review, with its own functions: that one makes
+// text of the object and reads it again for each constraint, to learn whether it matches.
+func (r *reviewer) evaluate(ctx context.Context, o *render.Object, points []string, u *unstructured.Unstructured, ns *corev1.Namespace, source mutationtypes.SourceType, pure bool) (hits []hit, whole bool, err error) {
+	var review any
+	whole = true
+	for _, point := range points {
+		if r.leftAlone(ns, map[string]string{util.WebhookEnforcementPoint: "webhook", util.AuditEnforcementPoint: "audit"}[point]) {
+			continue
+		}
+		matching, err := r.matching(point, u, ns, source, pure)
+		if err != nil {
+			r.unchecked(o, "", "which constraints are about it cannot be told: %s", oneLine(err.Error()))
+			whole = false
+			continue
+		}
+		for engine, list := range matching {
+			if len(list) == 0 {
+				continue
+			}
+			if review == nil {
+				if _, review, err = r.target.HandleReview(target.AugmentedUnstructured{Object: *u, Namespace: ns, Operation: admissionv1.Create, Source: source}); err != nil {
+					r.unchecked(o, "", "it cannot be reviewed: %s", oneLine(err.Error()))
+					return nil, false, nil
+				}
+			}
+			var results []*types.Result
+			err := guarded(ctx, reviewLimit, func(ctx context.Context) error {
+				resp, err := r.engines[engine].Query(ctx, target.Name, list, review, reviews.EnforcementPoint(point), reviews.Namespace(asMap(ns)))
+				if err == nil && resp != nil {
+					results = resp.Results
+				}
+				return err
+			})
+			switch {
+			case ctx.Err() != nil:
+				return nil, false, ctx.Err()
+			case err != nil:
+				r.unchecked(o, "", "its review at %s failed: %s", point, oneLine(err.Error()))
+				whole = false
+				continue
+			}
+			for _, res := range results {
+				hits = append(hits, hit{r.byName[res.Constraint.GetKind()+" "+res.Constraint.GetName()], point, oneLine(res.Msg)})
+			}
+		}
+	}
+	return hits, whole, nil
+}
+
+// matching returns the constraints that are about an object at an enforcement point, by
+// engine.
+func (r *reviewer) matching(point string, u *unstructured.Unstructured, ns *corev1.Namespace, source mutationtypes.SourceType, pure bool) (out [2][]*unstructured.Unstructured, err error) {
+	for _, c := range r.constraints {
+		if c.pure != pure || len(c.actions[point]) == 0 || point == util.WebhookEnforcementPoint && !c.creation {
+			continue
+		}
+		if c.match != nil {
+			ok, err := match.Matches(c.match, &match.Matchable{Object: u, Namespace: ns, Source: source})
+			if err != nil {
+				return out, fmt.Errorf("%s: %w", c.Key(), err)
+			}
+			if !ok {
+				continue
+			}
+		}
+		out[c.engine] = append(out[c.engine], c.Unstructured)
+	}
+	return out, nil
+}
+
+// asMap returns a namespace as policies see it; nil for none.
+func asMap(ns *corev1.Namespace) map[string]any {
+	if ns == nil {
+		return nil
+	}
+	m, err := k8sruntime.DefaultUnstructuredConverter.ToUnstructured(ns)
+	if err != nil {
+		return nil
+	}
+	return m
 }
 
 // leftAlone tells whether a process of Gatekeeper does not look into a namespace.
@@ -472,23 +608,18 @@ func (r *reviewer) leftAlone(ns *corev1.Namespace, process string) bool {
 }
 
 // note notes a violation, once.
-func (r *reviewer) note(o *render.Object, at []any, who string, res *types.Result, audit bool, action string) {
-	actions := res.ScopedEnforcementActions
-	if res.EnforcementAction != string(util.Scoped) || len(actions) == 0 {
-		actions = []string{res.EnforcementAction}
-	}
-	if action != "" {
-		actions = []string{action}
-	}
-	slices.SortFunc(actions, func(a, b string) int { return cmp.Compare(strength[b], strength[a]) })
+func (r *reviewer) note(o *render.Object, at []any, who string, c *constraint, message string, audit bool, actions []string) {
+	actions = slices.SortedFunc(slices.Values(actions), func(a, b string) int { return cmp.Compare(strength[b], strength[a]) })
 	v := &violation{
-		o: o, at: at, who: who, audit: audit, message: oneLine(res.Msg), action: actions[0],
-		policy: res.Constraint.GetKind() + " " + res.Constraint.GetName(), template: res.Constraint.GetKind(),
+		o: o, at: at, who: who, audit: audit, message: oneLine(message), action: actions[0],
+		policy: c.GetKind() + " " + c.GetName(), where: c.Origin.Location.String(), external: c.external,
 	}
-	if c := r.c.Get(render.Key{Group: groupConstraints, Kind: res.Constraint.GetKind(), Name: res.Constraint.GetName()}); c != nil {
-		v.where = c.Origin.Location.String()
-	}
-	key := strings.Join([]string{o.Key().Group, o.Key().String(), v.policy, v.message}, "\x00")
+	r.add(v)
+}
+
+// add keeps a violation, unless it says what another one says.
+func (r *reviewer) add(v *violation) {
+	key := strings.Join([]string{v.o.Key().Group, v.o.Key().String(), v.policy, v.message}, "\x00")
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// What is said of the object itself is not said again of what it makes, nor what the
@@ -520,7 +651,7 @@ func (v *violation) rank() int {
 func (r *reviewer) report() {
 	for _, key := range slices.Sorted(maps.Keys(r.found)) {
 		v := r.found[key]
-		if r.external[v.template] && r.providers.failed() {
+		if v.external && r.providers.failed() {
 			continue
 		}
 		policy := v.policy
@@ -542,9 +673,9 @@ func (r *reviewer) report() {
 	if r.providers == nil || !r.providers.failed() {
 		return
 	}
-	for _, o := range r.constraints {
-		if r.external[o.GetKind()] {
-			r.unchecked(o, r.providers.next(), "%s", r.providers.why())
+	for _, c := range r.constraints {
+		if c.external {
+			r.unchecked(c.Object, r.providers.next(), "%s", r.providers.why())
 		}
 	}
 }

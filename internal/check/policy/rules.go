@@ -17,24 +17,24 @@ var rules = []report.Rule{
 		Why:  "The API server refuses the object when Flux applies it, and Flux applies nothing of its Kustomization or HelmRelease. A workload whose pods are denied is stored, and its pods never come.",
 		Fix:  fixObject,
 		Link: aboutConstraints,
-		Bad:  template + constraint("deny") + pod("latest"),
-		Good: template + constraint("deny") + pod("1.2.3"),
+		Bad:  policyTemplate + policyConstraint("deny") + pod("latest"),
+		Good: policyTemplate + policyConstraint("deny") + pod("1.2.3"),
 	},
 	{
 		ID: "policy/warned", Title: "objects that an admission policy warns of", Severity: report.Warning,
 		Why:  "Whoever applies the object is warned; Flux logs it and goes on. It is denied on the day on which the policy is enforced.",
 		Fix:  fixObject,
 		Link: aboutActions,
-		Bad:  template + constraint("warn") + pod("latest"),
-		Good: template + constraint("warn") + pod("1.2.3"),
+		Bad:  policyTemplate + policyConstraint("warn") + pod("latest"),
+		Good: policyTemplate + policyConstraint("warn") + pod("1.2.3"),
 	},
 	{
 		ID: "policy/reported", Title: "objects that an admission policy would deny if it were enforced", Severity: report.Info,
 		Why:  "The constraint only observes (dryrun, or audit alone), so that the object is admitted and stands in the audit's results.",
 		Fix:  fixObject,
 		Link: aboutActions,
-		Bad:  template + constraint("dryrun") + pod("latest"),
-		Good: template + constraint("dryrun") + pod("1.2.3"),
+		Bad:  policyTemplate + policyConstraint("dryrun") + pod("latest"),
+		Good: policyTemplate + policyConstraint("dryrun") + pod("1.2.3"),
 	},
 	{
 		ID: "policy/template-invalid", Title: "a policy that does not compile", Severity: report.Error,
@@ -42,15 +42,15 @@ var rules = []report.Rule{
 		Fix:  "Correct what the message names; `gator verify` and a suite beside the template show whether it does what it should.",
 		Link: aboutConstraints,
 		Bad:  broken,
-		Good: template,
+		Good: policyTemplate,
 	},
 	{
 		ID: "policy/constraint-invalid", Title: "a constraint that Gatekeeper refuses", Severity: report.Error,
 		Why:  "Its match or its parameters are not what Gatekeeper or its template take. It is refused, and holds against nothing.",
 		Fix:  "Correct what the message names.",
 		Link: aboutConstraints,
-		Bad:  template + constraint("deny", `    labelSelector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}`),
-		Good: template + constraint("deny", `    labelSelector: {matchExpressions: [{key: app, operator: In, values: [web]}]}`),
+		Bad:  policyTemplate + policyConstraint("deny", `    labelSelector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}`),
+		Good: policyTemplate + policyConstraint("deny", `    labelSelector: {matchExpressions: [{key: app, operator: In, values: [web]}]}`),
 	},
 	{
 		ID: "policy/unbound", Title: "a ValidatingAdmissionPolicy without a binding", Severity: report.Warning,
@@ -65,8 +65,8 @@ var rules = []report.Rule{
 		Why:  "Policies that ask the provider cannot be evaluated.",
 		Fix:  "Write the file as a list of mappings with key and either value or error.",
 		Link: aboutData,
-		Bad:  "-- lumacore.yaml --\n" + answered + "-- answers.yaml --\n- ghcr.io/example/web:1.0.0\n-- cluster/provider.yaml --\n" + provider + template + constraint("deny"),
-		Good: "-- lumacore.yaml --\n" + answered + "-- answers.yaml --\n- key: ghcr.io/example/web:1.0.0\n  value: signed\n-- cluster/provider.yaml --\n" + provider + template + constraint("deny"),
+		Bad:  "-- lumacore.yaml --\n" + answered + "-- answers.yaml --\n- ghcr.io/example/web:1.0.0\n-- cluster/provider.yaml --\n" + provider + policyTemplate + policyConstraint("deny"),
+		Good: "-- lumacore.yaml --\n" + answered + "-- answers.yaml --\n- key: ghcr.io/example/web:1.0.0\n  value: signed\n-- cluster/provider.yaml --\n" + provider + policyTemplate + policyConstraint("deny"),
 	},
 }
 
@@ -88,7 +88,7 @@ spec:
           source:
             validations:
 `
-	template = head + `              - expression: "!variables.anyObject.spec.containers.exists(c, c.image.endsWith(':latest'))"
+	policyTemplate = head + `              - expression: "!variables.anyObject.spec.containers.exists(c, c.image.endsWith(':latest'))"
                 message: an image has the tag latest
 ---
 `
@@ -140,7 +140,7 @@ spec:
 `
 )
 
-func constraint(action string, match ...string) string {
+func policyConstraint(action string, match ...string) string {
 	s := `apiVersion: constraints.gatekeeper.sh/v1beta1
 kind: FixedTags
 metadata:

@@ -29,6 +29,7 @@ func run() error {
 	defects := flag.String("defects", "", "`sets` of mistakes to add, with commas, or \"all\": "+strings.Join(repository.Sets(), ", "))
 	flag.BoolVar(&o.Plain, "plain", false, "only kustomizations: no HelmReleases, no variables")
 	flag.BoolVar(&o.Network, "network", false, "four more NetworkPolicies for each app, and five assertions for each two")
+	flag.IntVar(&o.Policies, "policies", 1, "how `often` each of the six admission policies is there")
 	truth := flag.String("truth", "", "`file` to write the list of mistakes to, as JSON")
 	folders := flag.String("folders", "", "`file` to write the folders that Flux applies to, one per line")
 	sets := flag.Bool("sets", false, "list the sets of mistakes and make nothing")
