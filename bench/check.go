@@ -527,7 +527,8 @@ func (c *checkRun) changed(ctx context.Context) error {
 		return err
 	}
 	for _, args := range [][]string{
-		{"init", "-q"}, {"add", "-A"},
+		{"init", "-q"},
+		{"add", "-A"},
 		{"-c", "user.name=bench", "-c", "user.email=bench@example.com", "commit", "-q", "-m", "as it is"},
 	} {
 		if _, err := (job{program: "git", args: args, dir: dir}).run(ctx); err != nil {

@@ -44,40 +44,74 @@ const production = "prod"
 
 // Marks lists all marks, in the order in which an object's are shown.
 var Marks = []Mark{
-	{"namespace-delete", report.Error, "A namespace goes, and with it all that is in it, also what the repository does not hold.",
-		"https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/", says(namespaceDelete)},
-	{"data-loss", report.Error, "A volume claim or the definition of a custom resource goes, and with it the data or all resources of that kind.",
-		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reclaiming", says(dataLoss)},
-	{"pvc-shrink", report.Error, "A volume is asked to become smaller, which Kubernetes refuses.",
-		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims", says(pvcShrink)},
-	{"immutable", report.Error, "A field changes that the API server does not let change: the apply fails, unless the object is deleted and made anew.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#force", immutable},
-	{"rbac-admin", report.Error, "Somebody may do everything, in the cluster or in a namespace.",
-		"https://kubernetes.io/docs/concepts/security/rbac-good-practices/", says(rbacAdmin)},
-	{"crd-version-removed", report.Error, "A version of a custom resource is not served any more: what still asks for it fails.",
-		"https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/", says(crdVersion)},
-	{"prune", report.Warning, "Flux or Helm deletes the object.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(prune)},
-	{"rbac-growth", report.Warning, "A role allows more than before, or somebody gets one.",
-		"https://kubernetes.io/docs/reference/access-authn-authz/rbac/", says(rbacGrowth)},
-	{"privileged", report.Warning, "Pods get rights over the node that they did not have.",
-		"https://kubernetes.io/docs/concepts/security/pod-security-standards/#baseline", says(privileged)},
-	{"guard-removed", report.Warning, "A network policy, quota, disruption budget, admission policy or Pod Security level that held something back goes.",
-		"https://kubernetes.io/docs/concepts/policy/", says(guardRemoved)},
-	{"webhook-fail", report.Warning, "A webhook begins to refuse requests when it cannot be reached: if its pods are down, so is what it watches.",
-		"https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#failure-policy", says(webhookFail)},
-	{"reinstall", report.Warning, "helm-controller uninstalls the release and installs another: with its volumes, if the chart makes them.",
-		"https://fluxcd.io/flux/components/helm/helmreleases/#release-name", says(reinstall)},
-	{"replicas-zero", report.Warning, "A workload goes to no pods.",
-		"https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#replicas", says(replicasZero)},
-	{"suspend", report.Warning, "Flux stops to apply something, or a CronJob to run.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", says(suspended)},
-	{"resume", report.Warning, "Flux begins to apply what was suspended: all that has gathered there goes out at once.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", says(resumed)},
-	{"owner", report.Warning, "Another Kustomization or HelmRelease applies the object: if the old one comes first, it deletes the object, and the new one makes it anew.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(ownerMark)},
-	{"orphan", report.Info, "The object goes from the repository and stays in the cluster: nobody looks after it any more.",
-		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(orphan)},
+	{
+		"namespace-delete", report.Error, "A namespace goes, and with it all that is in it, also what the repository does not hold.",
+		"https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/", says(namespaceDelete),
+	},
+	{
+		"data-loss", report.Error, "A volume claim or the definition of a custom resource goes, and with it the data or all resources of that kind.",
+		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reclaiming", says(dataLoss),
+	},
+	{
+		"pvc-shrink", report.Error, "A volume is asked to become smaller, which Kubernetes refuses.",
+		"https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims", says(pvcShrink),
+	},
+	{
+		"immutable", report.Error, "A field changes that the API server does not let change: the apply fails, unless the object is deleted and made anew.",
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#force", immutable,
+	},
+	{
+		"rbac-admin", report.Error, "Somebody may do everything, in the cluster or in a namespace.",
+		"https://kubernetes.io/docs/concepts/security/rbac-good-practices/", says(rbacAdmin),
+	},
+	{
+		"crd-version-removed", report.Error, "A version of a custom resource is not served any more: what still asks for it fails.",
+		"https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/", says(crdVersion),
+	},
+	{
+		"prune", report.Warning, "Flux or Helm deletes the object.",
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(prune),
+	},
+	{
+		"rbac-growth", report.Warning, "A role allows more than before, or somebody gets one.",
+		"https://kubernetes.io/docs/reference/access-authn-authz/rbac/", says(rbacGrowth),
+	},
+	{
+		"privileged", report.Warning, "Pods get rights over the node that they did not have.",
+		"https://kubernetes.io/docs/concepts/security/pod-security-standards/#baseline", says(privileged),
+	},
+	{
+		"guard-removed", report.Warning, "A network policy, quota, disruption budget, admission policy or Pod Security level that held something back goes.",
+		"https://kubernetes.io/docs/concepts/policy/", says(guardRemoved),
+	},
+	{
+		"webhook-fail", report.Warning, "A webhook begins to refuse requests when it cannot be reached: if its pods are down, so is what it watches.",
+		"https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#failure-policy", says(webhookFail),
+	},
+	{
+		"reinstall", report.Warning, "helm-controller uninstalls the release and installs another: with its volumes, if the chart makes them.",
+		"https://fluxcd.io/flux/components/helm/helmreleases/#release-name", says(reinstall),
+	},
+	{
+		"replicas-zero", report.Warning, "A workload goes to no pods.",
+		"https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#replicas", says(replicasZero),
+	},
+	{
+		"suspend", report.Warning, "Flux stops to apply something, or a CronJob to run.",
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", says(suspended),
+	},
+	{
+		"resume", report.Warning, "Flux begins to apply what was suspended: all that has gathered there goes out at once.",
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend", says(resumed),
+	},
+	{
+		"owner", report.Warning, "Another Kustomization or HelmRelease applies the object: if the old one comes first, it deletes the object, and the new one makes it anew.",
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(ownerMark),
+	},
+	{
+		"orphan", report.Info, "The object goes from the repository and stays in the cluster: nobody looks after it any more.",
+		"https://fluxcd.io/flux/components/kustomize/kustomizations/#prune", says(orphan),
+	},
 	{production, report.Info, "The object is in production, or applies what is.", "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/", says(inProduction)},
 }
 

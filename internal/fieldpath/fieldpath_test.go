@@ -84,8 +84,13 @@ func TestAt(t *testing.T) {
 		path []any
 		want any
 	}{
-		{nil, obj}, {[]any{"a", 0}, "x"}, {[]any{"a", 1, "b"}, int64(1)},
-		{[]any{"a", 2}, nil}, {[]any{"a", -1}, nil}, {[]any{"a", "b"}, nil}, {[]any{"b", 0, "c"}, nil},
+		{nil, obj},
+		{[]any{"a", 0}, "x"},
+		{[]any{"a", 1, "b"}, int64(1)},
+		{[]any{"a", 2}, nil},
+		{[]any{"a", -1}, nil},
+		{[]any{"a", "b"}, nil},
+		{[]any{"b", 0, "c"}, nil},
 	} {
 		if diff := cmp.Diff(test.want, At(obj, test.path)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", test.path, diff)

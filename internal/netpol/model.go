@@ -102,6 +102,7 @@ func (b bitset) or(o bitset) {
 		b[i] |= o[i]
 	}
 }
+
 func (b bitset) each(f func(int)) {
 	for i, w := range b {
 		for ; w != 0; w &= w - 1 {

@@ -208,7 +208,8 @@ func TestAnswers(t *testing.T) {
 				metav1.StatusCause{Field: "spec.replicas", Message: "Invalid value: -1: must be more"},
 				metav1.StatusCause{Field: "spec.template.spec.containers[1].image", Message: "Required value"},
 				metav1.StatusCause{Field: "spec.progressDeadlineSeconds", Message: "Invalid value: 600: must be greater\nthan minReadySeconds"}),
-			"", []string{
+			"",
+			[]string{
 				"6 error refused: the API server refuses it: spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds",
 				"7 error refused: the API server refuses it: spec.replicas: Invalid value: -1: must be more",
 				"20 error refused: the API server refuses it: spec.template.spec.containers[1].image: Required value",
@@ -229,63 +230,77 @@ func TestAnswers(t *testing.T) {
 		},
 		"refused, as a field that there is not": {
 			deploymentYAML, &metav1.Status{Code: 500, Message: `failed to create typed patch object (web/web; apps/v1, Kind=Deployment): .spec.template.spec.containers[name="web"].imag: field not declared in schema`},
-			"", []string{`21 error refused: the API server refuses it: spec.template.spec.containers[name="web"].imag: field not declared in schema`},
+			"",
+			[]string{`21 error refused: the API server refuses it: spec.template.spec.containers[name="web"].imag: field not declared in schema`},
 		},
 		"refused, as two fields that there are not": {
 			deploymentYAML, &metav1.Status{Code: 500, Message: "failed to create typed patch object (web/web; apps/v1, Kind=Deployment): errors:\n  .spec.replica: field not declared in schema\n  .spec.template.labels: field not declared in schema"},
-			"", []string{
+			"",
+			[]string{
 				"6 error refused: the API server refuses it: spec.replica: field not declared in schema",
 				"11 error refused: the API server refuses it: spec.template.labels: field not declared in schema",
 			},
 		},
 		"refused, as a whole": {
 			deploymentYAML, forbidden(`deployments.apps "web" is forbidden: ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no`),
-			"", []string{`1 error refused: the API server refuses it: deployments.apps "web" is forbidden: ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no`},
+			"",
+			[]string{`1 error refused: the API server refuses it: deployments.apps "web" is forbidden: ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no`},
 		},
 		"denied by a webhook": {
 			deploymentYAML, forbidden(`admission webhook "validation.gatekeeper.sh" denied the request: [tag] no tag`),
-			"", []string{`1 error refused: the API server refuses it: admission webhook "validation.gatekeeper.sh" denied the request: [tag] no tag`},
+			"",
+			[]string{`1 error refused: the API server refuses it: admission webhook "validation.gatekeeper.sh" denied the request: [tag] no tag`},
 		},
 		"a long refusal with what a terminal would act on": {
 			deploymentYAML, forbidden("no\x1b[31m\n" + strings.Repeat("ü", 1000)),
-			"", []string{"1 error refused: the API server refuses it: no[31m " + strings.Repeat("ü", 296) + "…"},
+			"",
+			[]string{"1 error refused: the API server refuses it: no[31m " + strings.Repeat("ü", 296) + "…"},
 		},
 		"not allowed": {
 			deploymentYAML, forbidden(`deployments.apps "web" is forbidden: User "ci" cannot patch resource "deployments" in API group "apps" in the namespace "web"`),
-			"", []string{"1 not checked: Deployment web/web (apps/v1): the user of the kubeconfig may not patch deployments there; next: give it the verbs create and patch on deployments; a dry run needs the rights of the real thing"},
+			"",
+			[]string{"1 not checked: Deployment web/web (apps/v1): the user of the kubeconfig may not patch deployments there; next: give it the verbs create and patch on deployments; a dry run needs the rights of the real thing"},
 		},
 		"may not be granted": {
 			deploymentYAML, forbidden(`roles.rbac.authorization.k8s.io "a" is forbidden: user "ci" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:` + "\n{}"),
-			"", []string{"1 not checked: Deployment web/web (apps/v1): the user of the kubeconfig may not grant what it grants; next: check with a user who has these rights, or the verb escalate or bind"},
+			"",
+			[]string{"1 not checked: Deployment web/web (apps/v1): the user of the kubeconfig may not grant what it grants; next: check with a user who has these rights, or the verb escalate or bind"},
 		},
 		"a webhook that does not answer": {
 			deploymentYAML, internal(`failed calling webhook "a.example.com": failed to call webhook: Post "https://a.web.svc:443/": dial tcp: connect: connection refused`),
-			"", []string{`1 not checked: Deployment web/web (apps/v1): a webhook did not try it: failed calling webhook "a.example.com": failed to call webhook: Post "https://a.web.svc:443/": dial tcp: connect: connection refused; next: see that a.example.com answers, and that it declares sideEffects: None`},
+			"",
+			[]string{`1 not checked: Deployment web/web (apps/v1): a webhook did not try it: failed calling webhook "a.example.com": failed to call webhook: Post "https://a.web.svc:443/": dial tcp: connect: connection refused; next: see that a.example.com answers, and that it declares sideEffects: None`},
 		},
 		"a webhook without dry runs": {
 			deploymentYAML, &metav1.Status{Code: 400, Reason: metav1.StatusReasonBadRequest, Message: "admission webhook \"a.example.com\" does not support dry run"},
-			"", []string{`1 not checked: Deployment web/web (apps/v1): a webhook did not try it: admission webhook "a.example.com" does not support dry run; next: see that a.example.com answers, and that it declares sideEffects: None`},
+			"",
+			[]string{`1 not checked: Deployment web/web (apps/v1): a webhook did not try it: admission webhook "a.example.com" does not support dry run; next: see that a.example.com answers, and that it declares sideEffects: None`},
 		},
 		"an error of the server's own": {
 			deploymentYAML, internal("etcdserver: no leader"),
-			"", []string{"1 not checked: Deployment web/web (apps/v1): the API server has an error of its own: Internal error occurred: etcdserver: no leader; next: look at the log of the API server"},
+			"",
+			[]string{"1 not checked: Deployment web/web (apps/v1): the API server has an error of its own: Internal error occurred: etcdserver: no leader; next: look at the log of the API server"},
 		},
 		"an API that is away": {
 			deploymentYAML, &metav1.Status{Code: 503, Reason: metav1.StatusReasonServiceUnavailable, Message: "unavailable"},
-			"", []string{"1 not checked: Deployment web/web (apps/v1): the API server could not try it: unavailable; next: check again"},
+			"",
+			[]string{"1 not checked: Deployment web/web (apps/v1): the API server could not try it: unavailable; next: check again"},
 		},
 		"immutable": {
 			deploymentYAML, invalid(metav1.StatusCause{Field: "spec.selector", Message: `Invalid value: {"matchLabels":{"app":"web"}}: field is immutable`}),
-			"", []string{`8 error immutable: the API server refuses the change: spec.selector: Invalid value: {"matchLabels":{"app":"web"}}: field is immutable`},
+			"",
+			[]string{`8 error immutable: the API server refuses the change: spec.selector: Invalid value: {"matchLabels":{"app":"web"}}: field is immutable`},
 		},
 		"immutable, and forced": {
 			strings.Replace(deploymentYAML, "  name: web\n", "  name: web\n  annotations:\n    kustomize.toolkit.fluxcd.io/force: enabled\n", 1),
 			invalid(metav1.StatusCause{Field: "spec.selector", Message: "Invalid value: {}: field is immutable"}),
-			"", []string{"10 warning immutable: Flux will delete the object in the cluster and make it anew, as it is told to by force: spec.selector: Invalid value: {}: field is immutable"},
+			"",
+			[]string{"10 warning immutable: Flux will delete the object in the cluster and make it anew, as it is told to by force: spec.selector: Invalid value: {}: field is immutable"},
 		},
 		"a namespace that there is not": {
 			deploymentYAML, &metav1.Status{Code: 404, Reason: metav1.StatusReasonNotFound, Message: `namespaces "web" not found`, Details: &metav1.StatusDetails{Kind: "namespaces", Name: "web"}},
-			"", []string{`1 error refused: the API server refuses it: namespaces "web" not found`},
+			"",
+			[]string{`1 error refused: the API server refuses it: namespaces "web" not found`},
 		},
 		"warned of a field": {
 			deploymentYAML, nil, `spec.template.spec.containers[1].image: odd`,
@@ -297,7 +312,8 @@ func TestAnswers(t *testing.T) {
 		},
 		"a Secret": {
 			secretYAML, &metav1.Status{Code: 500, Message: `failed to create typed patch object (web/token; v1, Kind=Secret): .stringData.token: expected string, got &value.valueUnstructured{Value:"hunter2"} or "hunter2"`},
-			"", []string{`7 error refused: the API server refuses it: stringData.token: expected string, got &value.valueUnstructured{Value:…} or "…"`},
+			"",
+			[]string{`7 error refused: the API server refuses it: stringData.token: expected string, got &value.valueUnstructured{Value:…} or "…"`},
 		},
 		"a kind of Kubernetes that is not served": {
 			"apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: a, namespace: web}\n", nil, "",
@@ -582,8 +598,10 @@ func TestNoServer(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			send(w, &metav1.Status{Code: 401, Reason: metav1.StatusReasonUnauthorized, Message: "Unauthorized"})
 		}), "cannot be used: it does not accept the credentials (401 Unauthorized)"},
-		"is no API server": {all(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>hello</html>") }),
-			"cannot be used: what it answers at /version is not that of an API server: invalid character '<' looking for beginning of value"},
+		"is no API server": {
+			all(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>hello</html>") }),
+			"cannot be used: what it answers at /version is not that of an API server: invalid character '<' looking for beginning of value",
+		},
 		"closes the connection": {all(func(w http.ResponseWriter, _ *http.Request) {
 			c, _, _ := w.(http.Hijacker).Hijack()
 			c.Close()

@@ -117,10 +117,13 @@ func TestAssertions(t *testing.T) {
 		"does not hold: no policy at all": {one("    deny: {from: {environment: staging}, to: {environment: prod}}\n"), "", []string{
 			`network.assert.yaml:4 network/assertion-failed "promise" does not hold: Deployment app-staging/web can reach Deployment app/db on TCP 1: no policy isolates the egress of Deployment app-staging/web; no policy isolates the ingress of Deployment app/db (and 1 more pairs)`,
 		}},
-		"does not hold: a rule allows it": {one("    deny: {from: {namespace: \"*\", not: {namespace: edge, workload: traefik}}, to: {namespace: app}, ports: [main]}\n"),
-			closed + policy("app", "oops", "  podSelector: {}\n  policyTypes: [Ingress, Egress]\n  ingress: [{from: [{podSelector: {}}]}]\n  egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]\n"), []string{
+		"does not hold: a rule allows it": {
+			one("    deny: {from: {namespace: \"*\", not: {namespace: edge, workload: traefik}}, to: {namespace: app}, ports: [main]}\n"),
+			closed + policy("app", "oops", "  podSelector: {}\n  policyTypes: [Ingress, Egress]\n  ingress: [{from: [{podSelector: {}}]}]\n  egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]\n"),
+			[]string{
 				`network.assert.yaml:4 network/assertion-failed "promise" does not hold: Deployment app/db can reach Deployment app/db on TCP 5432: NetworkPolicy app/oops (cluster/objects.yaml:106) allows it with spec.egress[0]; NetworkPolicy app/oops (cluster/objects.yaml:106) allows it with spec.ingress[0] (and 1 more pairs)`,
-			}},
+			},
+		},
 		"holds: allowed through named ports": {one("    allow: {from: {namespace: edge}, to: {namespace: app, workload: web}, ports: [main, TCP/8080]}\n"), closed + policy("edge", "out", "  podSelector: {}\n  policyTypes: [Egress]\n  egress: [{}]\n"), nil},
 		"does not hold: the source may not leave": {one("    allow: {from: {namespace: edge}, to: {namespace: app, workload: web}, ports: [main]}\n"), closed, []string{
 			`network.assert.yaml:4 network/assertion-failed "promise" does not hold: Deployment edge/traefik cannot reach Deployment app/web on TCP 8080: the egress of Deployment edge/traefik is isolated by NetworkPolicy edge/deny (cluster/objects.yaml:99), and no rule allows it`,
@@ -130,12 +133,17 @@ func TestAssertions(t *testing.T) {
 			`network.assert.yaml:4 network/assertion-failed "promise" does not hold: Deployment app/db cannot reach a pod with k8s-app=other in kube-system on UDP 53: the egress of Deployment app/db is isolated by NetworkPolicy app/deny (cluster/objects.yaml:66), NetworkPolicy app/dns (cluster/objects.yaml:73), and no rule allows it`,
 		}},
 		"the internet is closed": {one("    deny: {from: {namespace: app}, to: {cidr: internet}}\n"), closed, nil},
-		"the internet is open, but for private addresses": {one("    deny: {from: {namespace: app}, to: {cidr: 192.168.0.0/16}}\n"),
-			closed + policy("app", "out", "  podSelector: {}\n  policyTypes: [Egress]\n  egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]}}]}]\n"), nil},
-		"a hole in the exceptions": {one("    deny: {from: {namespace: app, workload: web}, to: {cidr: 192.168.0.0/16}}\n"),
-			closed + policy("app", "out", "  podSelector: {}\n  policyTypes: [Egress]\n  egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 192.168.0.0/17]}}], ports: [{port: 443}]}]\n"), []string{
+		"the internet is open, but for private addresses": {
+			one("    deny: {from: {namespace: app}, to: {cidr: 192.168.0.0/16}}\n"),
+			closed + policy("app", "out", "  podSelector: {}\n  policyTypes: [Egress]\n  egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]}}]}]\n"), nil,
+		},
+		"a hole in the exceptions": {
+			one("    deny: {from: {namespace: app, workload: web}, to: {cidr: 192.168.0.0/16}}\n"),
+			closed + policy("app", "out", "  podSelector: {}\n  policyTypes: [Egress]\n  egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 192.168.0.0/17]}}], ports: [{port: 443}]}]\n"),
+			[]string{
 				`network.assert.yaml:4 network/assertion-failed "promise" does not hold: Deployment app/web can reach 192.168.0.0/16 on TCP 443: NetworkPolicy app/out (cluster/objects.yaml:106) allows it with spec.egress[0]`,
-			}},
+			},
+		},
 		"everybody outside": {one("    deny: {from: {cidr: internet}, to: {namespace: app}}\n"), closed, nil},
 		"nothing selected": {one("    deny: {from: {namespace: ap}, to: {namespace: app}}\n"), closed, []string{
 			`network.assert.yaml:4 network/assertion-empty "promise": from selects no pod of the repository, so nothing is proven`,
@@ -146,10 +154,13 @@ func TestAssertions(t *testing.T) {
 		"a cluster that there is not": {one("    deny: {from: {namespace: app}, to: {namespace: app}}\n    clusters: [home]\n"), closed, []string{
 			`network.assert.yaml:4 network/assertion-empty "promise" is about cluster home, which the repository does not have`,
 		}},
-		"pods whose address decides": {strings.Replace(one("    allow: {from: {namespace: app}, to: {namespace: app-staging}, ports: [80]}\n"), "assertions:", "podCIDRs: [10.1.0.0/16]\nassertions:", 1),
-			policy("app-staging", "half", "  podSelector: {}\n  ingress: [{from: [{ipBlock: {cidr: 10.1.0.0/17}}]}]\n") + policy("app", "d", "  podSelector: {}\n  policyTypes: [Ingress]\n") + policy("edge", "d", denyAll), []string{
+		"pods whose address decides": {
+			strings.Replace(one("    allow: {from: {namespace: app}, to: {namespace: app-staging}, ports: [80]}\n"), "assertions:", "podCIDRs: [10.1.0.0/16]\nassertions:", 1),
+			policy("app-staging", "half", "  podSelector: {}\n  ingress: [{from: [{ipBlock: {cidr: 10.1.0.0/17}}]}]\n") + policy("app", "d", "  podSelector: {}\n  policyTypes: [Ingress]\n") + policy("edge", "d", denyAll),
+			[]string{
 				`network.assert.yaml:5 network/assertion-failed "promise" does not hold: Deployment app/db cannot reach Deployment app-staging/web on TCP 80: it depends on the address of the pod whether a rule with an ipBlock allows it (and 1 more pairs)`,
-			}},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

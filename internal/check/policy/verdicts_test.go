@@ -86,6 +86,9 @@ func TestVerdictsKept(t *testing.T) {
 		}
 		files++
 		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
 		if bytes.Contains(data, []byte(word)) {
 			t.Errorf("%s holds the Secret's value", path)
 		}

@@ -35,8 +35,10 @@ func file(name string, lines ...string) string {
 	return "-- " + name + " --\n" + strings.Join(lines, "\n") + "\n"
 }
 
-const applied = "this changes prod: "
-const reached = "this changes prod too, and is not its own file: "
+const (
+	applied = "this changes prod: "
+	reached = "this changes prod too, and is not its own file: "
+)
 
 // flux is a Flux Kustomization.
 func fluxYAML(name, path string, more ...string) string {
@@ -259,10 +261,20 @@ func TestNewer(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"1.10.0", "1.9.0", true}, {"1.9.0", "1.10.0", false}, {"1.0.0", "1.0.0", false}, {"v1.1.0", "1.0.0", true},
-		{"1.1.0", "1.1.0-rc.1", true}, {"1.1.0-rc.2", "1.1.0-rc.1", true}, {"1.1.0-alpine", "1.0.0-alpine", true},
-		{"1.1.0-alpine", "1.0.0", false}, {"latest", "1.0.0", false}, {"1.0.0", "", false}, {"17", "16", true},
-		{"20261126", "20260101", false}, {"2026.11.1", "2026.10.3", true}, {"1.0.0-preview", "0.9.0", false},
+		{"1.10.0", "1.9.0", true},
+		{"1.9.0", "1.10.0", false},
+		{"1.0.0", "1.0.0", false},
+		{"v1.1.0", "1.0.0", true},
+		{"1.1.0", "1.1.0-rc.1", true},
+		{"1.1.0-rc.2", "1.1.0-rc.1", true},
+		{"1.1.0-alpine", "1.0.0-alpine", true},
+		{"1.1.0-alpine", "1.0.0", false},
+		{"latest", "1.0.0", false},
+		{"1.0.0", "", false},
+		{"17", "16", true},
+		{"20261126", "20260101", false},
+		{"2026.11.1", "2026.10.3", true},
+		{"1.0.0-preview", "0.9.0", false},
 	} {
 		if got := newer(tt.a, tt.b); got != tt.want {
 			t.Errorf("newer(%q, %q) = %v", tt.a, tt.b, got)
