@@ -6,5 +6,5 @@ import "embed"
 
 // Files is the tree, rooted at this folder. This source file is not part of it.
 //
-//go:embed all:apps all:clusters all:infrastructure all:overlays all:policies *.md *.yaml
+//go:embed all:apps all:clusters all:infrastructure all:overlays all:policies *.md *.yaml .gitallowed
 var Files embed.FS

@@ -22,7 +22,7 @@ func newCheck(s *report.Streams) *cobra.Command {
 	var out report.Outputs
 	var gates []string
 	var severity, failOn string
-	var prodApproved bool
+	var prodApproved, history bool
 	cmd := &cobra.Command{
 		Use:   "check [PATH]",
 		Short: "Render a Flux repository and run all gates over it",
@@ -91,9 +91,19 @@ EXIT STATUS
 				return err
 			}
 			in.Tree, in.Render, in.Config, in.KubeVersion = repo.tree, repo.result, repo.config, repo.kube
-			in.Base, in.Cache, in.Offline, in.ProdApproved = repo.base, repo.cache, f.offline, prodApproved
+			in.Base, in.Cache, in.Offline, in.ProdApproved, in.History = repo.base, repo.cache, f.offline, prodApproved, history
+			// One line of progress: of what takes longer.
 			step, end := progress(s, "dry run", "tried", "objects")
-			in.Progress = func(_ string, done, known int) { step(done, known) }
+			slow := "dryrun"
+			if history && in.APIServer == nil {
+				step, end = progress(s, "history", "searched", "commits")
+				slow = "secrets"
+			}
+			in.Progress = func(gate string, done, known int) {
+				if gate == slow {
+					step(done, known)
+				}
+			}
 			rep, err := check.Run(cmd.Context(), run, in)
 			end()
 			if err != nil {
@@ -119,6 +129,7 @@ EXIT STATUS
 	cmd.Flags().StringVar(&severity, "severity", "", "show findings of this `severity` or above: error|warning|info (default info)")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "the least `severity` that fails the check: error|warning|info (default check.failOn of lumacore.yaml, else error)")
 	cmd.Flags().StringVar(&f.since, "changed-since", "", "report only what has changed since this `revision` of Git, such as origin/main: what it has too is only counted")
+	cmd.Flags().BoolVar(&history, "history", false, "also scan all commits of the repository for secrets; with --changed-since those of the change")
 	dry.add(cmd.Flags())
 	cmd.Flags().BoolVar(&prodApproved, "prod-approved", false, "somebody has approved what the change does to production: with --changed-since, such findings are shown as suppressed")
 	cmd.Flags().BoolVar(&f.requireCharts, "require-charts", false, "a chart that cannot be had is an error, and not only named as not checked")

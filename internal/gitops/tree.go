@@ -387,6 +387,31 @@ func (u Unfiltered) ReadFile(name string) ([]byte, error) {
 	return e.data, e.err
 }
 
+// Files returns the names of all files, sorted.
+func (u Unfiltered) Files() []string { return slices.Sorted(maps.Keys(u.all)) }
+
+// LeftOut returns the files that are left out nevertheless, and why each is.
+func (u Unfiltered) LeftOut() map[string]string { return u.allLeft }
+
+// Once returns a file's content for somebody who looks at every file one time: it does
+// not count as read and is not kept, unless the file is YAML that others read too.
+func (u Unfiltered) Once(name string) ([]byte, error) {
+	e := u.all[name]
+	if e == nil || u.files[name] != nil && IsYAML(name) || u.root == nil && u.blobs == nil {
+		return u.ReadFile(name)
+	}
+	return u.fetch(name, e)
+}
+
+// WorkTree returns the folder that the tree is a snapshot of; "" for a tree of files in
+// memory or of a revision.
+func (t *Tree) WorkTree() string {
+	if t.root == nil {
+		return ""
+	}
+	return t.Root
+}
+
 // Sum returns the SHA-256 of a file's content.
 func (t *Tree) Sum(name string) ([sha256.Size]byte, error) {
 	data, err := t.ReadFile(name)
@@ -406,6 +431,11 @@ func (t *Tree) load(name string, e *entry) ([]byte, error) {
 	if over {
 		return nil, fmt.Errorf("%s: the repository's files have more than %d MiB", name, MaxTreeSize>>20)
 	}
+	return t.fetch(name, e)
+}
+
+// fetch reads a file from where it is.
+func (t *Tree) fetch(name string, e *entry) ([]byte, error) {
 	if e.object != "" {
 		return t.blobs.read(e.object)
 	}

@@ -164,6 +164,7 @@ var elsewhere = map[string]string{
 	"references/cross-namespace":       "has no example in a cluster with Traefik alone",
 	"references/missing-issuer":        "the repository has no cert-manager",
 	"dryrun/immutable":                 "needs a cluster in which the object has another value",
+	"secrets/in-history":               "takes a Git history",
 	"promotion/prod-unannounced":       "takes a change",
 	"promotion/prod-change":            "takes a change",
 	"config/nothing-checked":           "the repository would have to be empty",

@@ -363,6 +363,10 @@ func execute(name string, data any) ([]txtar.File, error) {
 		"image": func(repository, name, tag string) string {
 			return fmt.Sprintf("%s/%s:%s@%s", repository, name, tag, digest(repository+"/"+name+":"+tag))
 		},
+		// token looks like a token of GitHub, and is none.
+		"token": func(name string) string {
+			return "gh" + "p_" + strings.NewReplacer("0", "Z", "1", "Q", "2", "K").Replace(digest(name)[len("sha256:"):][:36])
+		},
 		// var is a variable that Flux substitutes, or its value where there is no
 		// substitution.
 		"var": func(name string, value any) string {

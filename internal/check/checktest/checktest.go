@@ -4,6 +4,9 @@ package checktest
 import (
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +36,10 @@ var Now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 // A file base:NAME is the file NAME as it was before the change that is looked at; if
 // it is empty, there was no such file. All others were as they are. With such a file
 // the gate has a [check.Base].
+//
+// A file history:NAME is the file NAME as an earlier commit had it. With such a file the
+// repository is a real one, in a temporary folder, with two commits, and the gate is
+// asked about its history.
 func Run(t testing.TB, gate *check.Gate, repository string, beside ...*check.Gate) *report.CheckReport {
 	t.Helper()
 	in := Input(t, repository)
@@ -50,11 +57,13 @@ func Run(t testing.TB, gate *check.Gate, repository string, beside ...*check.Gat
 // Input renders a repository as [Run] does.
 func Input(t testing.TB, repository string) *check.Input {
 	t.Helper()
-	files, before := map[string][]byte{}, map[string][]byte{}
+	files, before, earlier := map[string][]byte{}, map[string][]byte{}, map[string][]byte{}
 	archive := txtar.Parse([]byte(repository))
 	for _, f := range archive.Files {
 		if name, ok := strings.CutPrefix(f.Name, "base:"); ok {
 			before[name] = f.Data
+		} else if name, ok := strings.CutPrefix(f.Name, "history:"); ok {
+			earlier[name] = f.Data
 		} else {
 			files[f.Name] = f.Data
 		}
@@ -64,7 +73,15 @@ func Input(t testing.TB, repository string) *check.Input {
 	}
 	kube := utilversion.MustParse("1.36.0")
 	in := &check.Input{KubeVersion: kube, Now: Now, Offline: true, Cache: t.TempDir()}
-	in.Tree, in.Config, in.Render = rendered(t, files, kube)
+	in.Tree, in.Config, in.Render = rendered(t, gitops.FromFiles(files), kube)
+	if in.History = len(earlier) > 0; in.History {
+		tree, err := gitops.Open(t.Context(), commit(t, files, earlier))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { tree.Close() })
+		in.Tree, in.Config, in.Render = rendered(t, tree, kube)
+	}
 	if len(before) > 0 {
 		all := maps.Clone(files)
 		for name, data := range before {
@@ -73,14 +90,41 @@ func Input(t testing.TB, repository string) *check.Input {
 			}
 		}
 		in.Base = &check.Base{Revision: "base", Commit: "0123456789abcdef0123456789abcdef01234567"}
-		in.Base.Tree, in.Base.Config, in.Base.Render = rendered(t, all, kube)
+		in.Base.Tree, in.Base.Config, in.Base.Render = rendered(t, gitops.FromFiles(all), kube)
 	}
 	return in
 }
 
-func rendered(t testing.TB, files map[string][]byte, kube *utilversion.Version) (*gitops.Tree, *config.Config, *render.Result) {
+// commit makes a Git repository with two commits in a temporary folder.
+func commit(t testing.TB, files, earlier map[string][]byte) string {
 	t.Helper()
-	tree := gitops.FromFiles(files)
+	dir := t.TempDir()
+	git := func(args ...string) {
+		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgSign=false"}, args...)...)
+		cmd.Env = append(os.Environ(), "GIT_AUTHOR_DATE=2026-10-01T12:00:00Z", "GIT_COMMITTER_DATE=2026-10-01T12:00:00Z")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	git("init", "-q")
+	for _, content := range []map[string][]byte{earlier, files} {
+		for name, data := range content {
+			path := filepath.Join(dir, filepath.FromSlash(name))
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		git("add", "-A")
+		git("commit", "-q", "--allow-empty", "-m", "as it was")
+	}
+	return dir
+}
+
+func rendered(t testing.TB, tree *gitops.Tree, kube *utilversion.Version) (*gitops.Tree, *config.Config, *render.Result) {
+	t.Helper()
 	cfg, err := config.Load(tree)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"lumacore.dev/lumacore/internal/check/references"
 	"lumacore.dev/lumacore/internal/check/rendering"
 	"lumacore.dev/lumacore/internal/check/schema"
+	"lumacore.dev/lumacore/internal/check/secrets"
 	"lumacore.dev/lumacore/internal/check/yaml"
 )
 
@@ -29,6 +30,7 @@ var Gates = []*check.Gate{
 	policy.Gate,
 	network.Gate,
 	rbac.Gate,
+	secrets.Gate,
 	promotion.Gate,
 	dryrun.Gate,
 	check.ConfigGate,
