@@ -201,7 +201,7 @@ func (f *repositoryFlags) renderBase(ctx context.Context, dir string, r *reposit
 	b := &check.Base{Revision: f.since, Commit: commit, Tree: tree}
 	if b.Config, err = config.Load(gitops.Unfiltered{Tree: tree}); err != nil {
 		tree.Close()
-		return nil, fmt.Errorf("at %s: %w", f.since, err)
+		return nil, report.Misuse("compare with a revision in which "+config.File+" can be read", "at %s: %w", f.since, err)
 	}
 	clusters, err := gitops.Discover(tree, b.Config.Clusters)
 	if err != nil {
