@@ -7,12 +7,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/mem"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"lumacore.dev/lumacore/internal/lab/pki"
 	"lumacore.dev/lumacore/internal/lab/programs"
@@ -153,20 +156,40 @@ func (l *Lab) Doctor(ctx context.Context, cacheRoot string) *DoctorReport {
 	return rep
 }
 
-// fluxBehind names the Kustomization that is not where it should be.
+// settle is how long Flux may be on its way before that is a problem: image automation
+// commits at any time, and four layers follow one another.
+const settle = time.Minute
+
+// fluxBehind names the Kustomization that is not where it should be: at once if it has
+// failed, and if it is on its way, when it does not arrive.
 func (l *Lab) fluxBehind(ctx context.Context) error {
 	c, err := l.Client()
 	if err != nil {
 		return err
 	}
-	st, err := look(ctx, c)
-	if err != nil {
-		return fmt.Errorf("read Flux's objects: %w", err)
+	var why string
+	err = wait.PollUntilContextTimeout(ctx, time.Second, settle, true, func(ctx context.Context) (bool, error) {
+		st, err := look(ctx, c)
+		if err != nil {
+			return false, fmt.Errorf("read Flux's objects: %w", err)
+		}
+		why = st.behind()
+		return why == "" || st.failed(), nil
+	})
+	if err != nil && !wait.Interrupted(err) {
+		return err
 	}
-	if why := st.behind(); why != "" {
+	if why != "" {
 		return errors.New(why)
 	}
 	return nil
+}
+
+// failed tells whether something has failed, which waiting alone does not mend.
+func (st fluxState) failed() bool {
+	return st.source.Status == metav1.ConditionFalse || slices.ContainsFunc(st.kustomizations, func(k Kustomization) bool {
+		return !k.Ready && !k.Suspended && failureReasons[k.reason]
+	})
 }
 
 func gib(b uint64) float64 { return float64(b) / (1 << 30) }
