@@ -46,7 +46,7 @@ func measureCheck(ctx context.Context, b *bench) error {
 	if c.generate, err = b.goBuild(ctx, ".", "generate", "./test/repository/generate"); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{c.found, c.same, c.folders, c.releases, c.scale, c.changed, c.network, c.policy} {
+	for _, step := range []func(context.Context) error{c.found, c.same, c.folders, c.releases, c.scale, c.changed, c.network, c.policy, c.pipeline} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -296,7 +296,7 @@ func (c *checkRun) folders(ctx context.Context) error {
 // the files that they write.
 func kustomizeJobs(kustomize program, dir string, list []string) (jobs []job, streams []string) {
 	for i, folder := range list {
-		out := fmt.Sprintf("%s.kustomize.%d", dir, i)
+		out := fmt.Sprintf("%s.kustomize.%d.yaml", dir, i)
 		jobs = append(jobs, job{program: kustomize, args: []string{"build", folder}, dir: dir, output: out})
 		streams = append(streams, out)
 	}

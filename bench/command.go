@@ -21,6 +21,7 @@ var peers = map[string]string{
 	"conftest":    "github.com/open-policy-agent/conftest",
 	"fluxbuild":   "./fluxbuild",
 	"gator":       "github.com/open-policy-agent/gatekeeper/v3/cmd/gator",
+	"gitleaks":    "github.com/zricethezav/gitleaks/v8",
 	"helm":        "helm.sh/helm/v4/cmd/helm",
 	"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
 	"kustomize":   "sigs.k8s.io/kustomize/kustomize/v5",
