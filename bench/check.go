@@ -46,7 +46,7 @@ func measureCheck(ctx context.Context, b *bench) error {
 	if c.generate, err = b.goBuild(ctx, ".", "generate", "./test/repository/generate"); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{c.found, c.same, c.folders, c.releases, c.scale, c.changed, c.network, c.policy, c.pipeline} {
+	for _, step := range []func(context.Context) error{c.found, c.same, c.folders, c.releases, c.scale, c.changed, c.network, c.policy, c.pipeline, c.history} {
 		if err := step(ctx); err != nil {
 			return err
 		}
