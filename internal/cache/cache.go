@@ -13,9 +13,11 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -139,12 +141,21 @@ func (f *Folder) Put(k Key, data []byte) {
 		return
 	}
 	f.prune.Do(f.Prune)
-	name := f.path(k)
-	if os.MkdirAll(filepath.Dir(name), 0o700) != nil {
-		return
-	}
 	sum := sha256.Sum256(data)
-	_ = report.WriteFile(name, slices.Concat(sum[:], data), 0o600) // else it is computed again
+	// Hundreds of entries may be written in one run: no more calls than it takes.
+	name := f.path(k)
+	tmp := fmt.Sprintf("%s.%d", name, rand.Uint64())
+	w, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(filepath.Dir(name), 0o700) == nil {
+		w, err = os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	}
+	if err != nil {
+		return // it is computed again
+	}
+	_, err = w.Write(slices.Concat(sum[:], data))
+	if errors.Join(err, w.Close()) != nil || os.Rename(tmp, name) != nil {
+		_ = os.Remove(tmp)
+	}
 }
 
 // Prune deletes what was not used for a month and, of the rest, what was not used for
