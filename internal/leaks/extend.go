@@ -45,6 +45,7 @@ func (r *Rules) Extend(data []byte) (rules *Rules, without []string, err error) 
 	if len(vc.Extend.DisabledRules) > 0 {
 		without = append(without, "extend.disabledRules")
 	}
+	//lint:ignore SA1019 files of old versions still have it
 	if vc.AllowList != nil || len(vc.Allowlists) > 0 {
 		without = append(without, "allowlists of the whole file")
 	}

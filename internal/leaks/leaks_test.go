@@ -418,9 +418,20 @@ func TestHistoryConfiguration(t *testing.T) {
 	git(t, dir, "init", "-q", "-b", "main")
 	c := commit(t, dir, map[string]string{".gitattributes": "* -diff\n*.txt diff=evil\n", "a.yaml": pat + "\n", "b.txt": pat + "\n"})
 	for _, kv := range [][2]string{
-		{"diff.evil.textconv", "touch " + ran + "; cat"}, {"diff.external", "touch " + ran}, {"diff.evil.command", "touch " + ran}, {"core.fsmonitor", "touch " + ran},
-		{"diff.noprefix", "true"}, {"color.ui", "always"}, {"log.showSignature", "true"}, {"diff.context", "7"}, {"diff.relative", "true"}, {"diff.suppressBlankEmpty", "true"},
-		{"diff.orderFile", "/dev/null"}, {"format.pretty", "raw"}, {"diff.mnemonicPrefix", "true"}, {"diff.interHunkContext", "5"},
+		{"diff.evil.textconv", "touch " + ran + "; cat"},
+		{"diff.external", "touch " + ran},
+		{"diff.evil.command", "touch " + ran},
+		{"core.fsmonitor", "touch " + ran},
+		{"diff.noprefix", "true"},
+		{"color.ui", "always"},
+		{"log.showSignature", "true"},
+		{"diff.context", "7"},
+		{"diff.relative", "true"},
+		{"diff.suppressBlankEmpty", "true"},
+		{"diff.orderFile", "/dev/null"},
+		{"format.pretty", "raw"},
+		{"diff.mnemonicPrefix", "true"},
+		{"diff.interHunkContext", "5"},
 	} {
 		git(t, dir, "config", kv[0], kv[1])
 	}
