@@ -57,6 +57,10 @@ type Input struct {
 	// Throwaway says that each call of APIServer starts another API server, which is
 	// empty and ends when it is let go of: what others depend on may be created there.
 	Throwaway bool
+	// Definition returns, as JSON, the custom resource definition of a kind that the
+	// built-in catalogue does not have, and where it comes from. Nil: there is no other
+	// place to look.
+	Definition func(group, kind string) (crd []byte, from string, ok bool)
 	// Progress is told how far a gate is that takes long: it has done so many of the
 	// steps that are known by now. It may be called from several goroutines; nil: nobody
 	// wants to know.

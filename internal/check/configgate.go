@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -20,15 +21,18 @@ const (
 	ruleUnused   = "config/allowance-unused"
 	ruleNoReason = "config/annotation-without-reason"
 	ruleUnknown  = "config/annotation-unknown"
+	ruleGitLab   = "config/gitlab-projects-invalid"
 )
 
 // ConfigGate watches over the check itself: that there was something to look at,
-// and that what says "this finding does not count" is still right. [Run] always
-// runs it, and reports the allowances itself, for it alone knows what they fit.
+// that what says "this finding does not count" is still right, that settings.env has what
+// the rest of a repository from the blueprint takes from it, and that files for other
+// commands can be read. [Run] always runs it, and reports the allowances itself, for it
+// alone knows what they fit.
 var ConfigGate = &Gate{
 	Name:  "config",
-	Title: "checks that look at nothing, and exceptions that have expired or fit nothing",
-	Rules: []report.Rule{
+	Title: "checks that look at nothing, exceptions that have expired or fit nothing, and wrong settings",
+	Rules: append([]report.Rule{
 		{
 			ID:       ruleNothing,
 			Title:    "a cluster without objects to check",
@@ -105,7 +109,17 @@ metadata:
 			Bad:      annotating("images/no-digets", `"the image is built on the cluster"`),
 			Good:     annotating("images/no-digest", `"the image is built on the cluster"`),
 		},
-	},
+		{
+			ID:       ruleGitLab,
+			Title:    "a file of GitLab's projects that `lumacore gitlab` would refuse",
+			Severity: report.Error,
+			Why:      "`lumacore gitlab plan` runs on a schedule to show drift. A mistake in " + config.GitLabFile + " stops it, which is seen when somebody looks for its result.",
+			Fix:      "Correct the line; the comments of the file and its JSON Schema say what there is.",
+			Link:     "https://docs.gitlab.com/api/projects/",
+			Bad:      governing("fast-forward"),
+			Good:     governing("ff"),
+		},
+	}, settingRules...),
 	Check: checkConfig,
 }
 
@@ -140,6 +154,25 @@ spec:
 `
 }
 
+// governing is an example with a merge method of a GitLab project.
+func governing(method string) string {
+	return `-- cluster/configmap.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: welcome
+data:
+  text: Welcome.
+-- ` + config.GitLabFile + ` --
+apiVersion: lumacore.dev/v1alpha1
+kind: GitLabProjects
+projects:
+  - path: homelab/infra
+    merge:
+      method: ` + method + `
+`
+}
+
 // annotating is an example with an annotation.
 func annotating(rule, reason string) string {
 	return `apiVersion: v1
@@ -159,6 +192,15 @@ spec:
 func checkConfig(_ context.Context, in *Input, out *Reporter) error {
 	if len(in.Render.Clusters) == 0 {
 		out.File(ruleNothing, report.Location{}, "no cluster was found, because there is no Flux Kustomization or FluxInstance to begin with: nothing was checked")
+	}
+	checkSettings(in, out)
+	if in.Tree != nil {
+		var wrong *config.Error
+		if _, _, err := config.LoadGitLabProjects(in.Tree); errors.As(err, &wrong) {
+			for _, m := range wrong.Mistakes {
+				out.File(ruleGitLab, m.Location, "%s", m.Message)
+			}
+		}
 	}
 	rules := ruleIDs(in.Known)
 	for _, c := range in.Render.Clusters {

@@ -172,7 +172,7 @@ func TestRunReport(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"config/allowance-expired", "config/allowance-unused", "config/annotation-unknown", "config/annotation-without-reason",
-		"config/nothing-checked", "fake/map", "fake/secret", "lazy/idle",
+		"config/gitlab-projects-invalid", "config/nothing-checked", "config/setting-placeholder", "config/setting-wrong", "fake/map", "fake/secret", "lazy/idle",
 	}, rules); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}

@@ -1,5 +1,6 @@
-// Package config reads lumacore.yaml: what an owner tells the tool about the
-// repository. Everything in it is optional, and so is the file.
+// Package config reads what an owner tells the tool about the repository: lumacore.yaml,
+// and the register of secrets. Everything in lumacore.yaml is optional, and so are the
+// files.
 package config
 
 import (
@@ -21,6 +22,26 @@ type Config struct {
 	// environment; DefaultEnvironmentLabel if empty.
 	EnvironmentLabel string
 	Check            Check
+
+	// Blueprint is what the repository was made from by `lumacore init`; nil for one
+	// that was not.
+	Blueprint *Blueprint
+	// PublicIdentity is who commits to the public mirror; nil: there is nobody.
+	PublicIdentity *Identity
+}
+
+// Blueprint is the blueprint that a repository was made from.
+type Blueprint struct {
+	Version string // of the lumacore that held it: "v0.3.0"
+	Digest  string // of its files: "sha256:…"
+
+	report.Location // of the entry
+}
+
+// Identity is a name under which commits are made.
+type Identity struct {
+	Name  string
+	Email string
 }
 
 // DefaultEnvironmentLabel is used when lumacore.yaml names none.

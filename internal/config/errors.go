@@ -6,12 +6,12 @@ import (
 	"lumacore.dev/lumacore/internal/report"
 )
 
-// Error is everything that is wrong with lumacore.yaml.
+// Error is everything that is wrong with a file.
 type Error struct {
 	Mistakes []Mistake // at least one, sorted by place
 }
 
-// Mistake is one thing that is wrong with lumacore.yaml.
+// Mistake is one thing that is wrong with a file.
 type Mistake struct {
 	report.Location
 	Message string // what is wrong, and what to write instead

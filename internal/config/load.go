@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/mail"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,22 +52,31 @@ func Load(t Tree) (*Config, error) {
 	if err != nil {
 		return nil, &Error{Mistakes: []Mistake{{report.Location{File: File}, "cannot be read: " + err.Error()}}}
 	}
-	r := &reader{}
+	r := &reader{file: File}
 	c := r.config(data)
-	if len(r.mistakes) > 0 {
-		slices.SortStableFunc(r.mistakes, func(a, b Mistake) int { return a.Compare(b.Location) })
-		return nil, &Error{Mistakes: r.mistakes}
+	if err := r.err(); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
 // reader turns YAML nodes into values and notes the mistakes on the way.
 type reader struct {
+	file     string
 	mistakes []Mistake
 }
 
+// err returns the mistakes, by line; nil if there are none.
+func (r *reader) err() error {
+	if len(r.mistakes) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.mistakes, func(a, b Mistake) int { return a.Compare(b.Location) })
+	return &Error{Mistakes: r.mistakes}
+}
+
 func (r *reader) mistake(line int, format string, args ...any) {
-	r.mistakes = append(r.mistakes, Mistake{report.Location{File: File, Line: line}, fmt.Sprintf(format, args...)})
+	r.mistakes = append(r.mistakes, Mistake{report.Location{File: r.file, Line: line}, fmt.Sprintf(format, args...)})
 }
 
 // config reads the whole file.
@@ -75,24 +86,33 @@ func (r *reader) config(data []byte) *Config {
 	if root == nil {
 		return c
 	}
-	var apiVersion, kind string
-	r.mapping(root, "lumacore.yaml", fields{
-		"apiVersion": r.text(&apiVersion),
-		"kind":       r.text(&kind),
-		"clusters":   r.list(func(n *yaml.Node, at string) { r.cluster(c, n, at) }),
+	r.head(root, Kind, fields{
+		"clusters": r.list(func(n *yaml.Node, at string) { r.cluster(c, n, at) }),
 		"environmentLabel": func(n *yaml.Node, at string) {
 			c.EnvironmentLabel = r.scalar(n, at)
 		},
-		"check": func(n *yaml.Node, at string) { r.check(&c.Check, n, at) },
+		"check":          func(n *yaml.Node, at string) { r.check(&c.Check, n, at) },
+		"blueprint":      func(n *yaml.Node, at string) { r.blueprint(c, n, at) },
+		"publicIdentity": func(n *yaml.Node, at string) { r.identity(c, n, at) },
 	})
+	return c
+}
+
+// head reads a file's mapping, which says what it is. It tells whether it is that.
+func (r *reader) head(root *yaml.Node, kind string, known fields) bool {
+	var isVersion, isKind string
+	known["apiVersion"], known["kind"] = r.text(&isVersion), r.text(&isKind)
+	r.mapping(root, r.file, known)
 	switch {
 	case root.Kind != yaml.MappingNode: // noted already
-	case apiVersion == "" || kind == "":
-		r.mistake(root.Line, "begin the file with apiVersion: %s and kind: %s", APIVersion, Kind)
-	case apiVersion != APIVersion || kind != Kind:
-		r.mistake(root.Line, "this is %s %s; this version of lumacore reads %s %s", apiVersion, kind, APIVersion, Kind)
+	case isVersion == "" || isKind == "":
+		r.mistake(root.Line, "begin the file with apiVersion: %s and kind: %s", APIVersion, kind)
+	case isVersion != APIVersion || isKind != kind:
+		r.mistake(root.Line, "this is %s %s; this version of lumacore reads %s %s", isVersion, isKind, APIVersion, kind)
+	default:
+		return true
 	}
-	return c
+	return false
 }
 
 // document parses the file, which holds one document. It returns nil for an empty
@@ -193,7 +213,7 @@ func (r *reader) keys(n *yaml.Node, at string, do func(key, value *yaml.Node, wh
 		if strings.ContainsFunc(where, func(c rune) bool { return !unicode.IsPrint(c) }) {
 			where = strconv.Quote(where)
 		}
-		if at != File {
+		if at != r.file {
 			where = at + "." + where
 		}
 		switch first, twice := seen[key.Value]; {
@@ -219,6 +239,20 @@ func names(known fields) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// atMost reads a list of so many items; of further ones it says once that they are too many.
+func (r *reader) atMost(most int, item field) field {
+	count := 0
+	return r.list(func(n *yaml.Node, at string) {
+		if count++; count > most {
+			if count == most+1 {
+				r.mistake(n.Line, "%s: %d entries are the most that are read", at, most)
+			}
+			return
+		}
+		item(n, at)
+	})
 }
 
 // list reads a list, item by item.
@@ -377,6 +411,46 @@ func (r *reader) cluster(c *Config, n *yaml.Node, at string) {
 		}
 	}
 	c.Clusters = append(c.Clusters, cl)
+}
+
+// digest is the form of a blueprint's digest.
+var digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+func (r *reader) blueprint(c *Config, n *yaml.Node, at string) {
+	b := Blueprint{Location: report.Location{File: File, Line: n.Line}}
+	r.mapping(n, at, fields{
+		"version": r.text(&b.Version),
+		"digest": func(v *yaml.Node, at string) {
+			if b.Digest = r.scalar(v, at); b.Digest != "" && !digest.MatchString(b.Digest) {
+				r.mistake(v.Line, "%s is %q, which is no digest; lumacore init writes it, and git log -p %s has it as it was", at, cut(b.Digest), File)
+			}
+		},
+	})
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	r.required(n, at, "version", b.Version, "digest", b.Digest)
+	c.Blueprint = &b
+}
+
+func (r *reader) identity(c *Config, n *yaml.Node, at string) {
+	var i Identity
+	r.mapping(n, at, fields{
+		"name": r.text(&i.Name),
+		"email": func(v *yaml.Node, at string) {
+			if i.Email = r.scalar(v, at); i.Email == "" {
+				return
+			}
+			if a, err := mail.ParseAddress(i.Email); err != nil || a.Address != i.Email {
+				r.mistake(v.Line, "%s is %q; write an e-mail address alone", at, cut(i.Email))
+			}
+		},
+	})
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	r.required(n, at, "name", i.Name, "email", i.Email)
+	c.PublicIdentity = &i
 }
 
 // notMapping notes an empty entry of a list; mapping lets empty values pass.

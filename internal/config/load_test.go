@@ -59,7 +59,7 @@ func TestDocumentedExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, example, _ := strings.Cut(string(page), "```yaml\n")
+	_, example, _ := strings.Cut(string(page), "This example has every key:\n\n```yaml\n")
 	example, _, found := strings.Cut(example, "```")
 	if !found {
 		t.Fatal("the page has no example")
@@ -78,6 +78,10 @@ func TestDocumentedExample(t *testing.T) {
 	want := &Config{
 		Clusters:         []Cluster{{Name: "home", Path: "clusters/home", Substitute: map[string]string{"CLUSTER_NAME": "home"}, Environment: "prod"}},
 		EnvironmentLabel: "lumacore.env",
+		Blueprint: &Blueprint{
+			Version: "v0.3.0", Digest: "sha256:9f2c1d5e0b7a4c836d1e2f3a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e", Location: at("version: v0.3.0"),
+		},
+		PublicIdentity: &Identity{Name: "octocat", Email: "583231+octocat@users.noreply.github.com"},
 		Check: Check{
 			KubeVersion: "1.36", FailOn: report.Error,
 			Severity: []Override{
@@ -183,7 +187,7 @@ func TestLoadRefuses(t *testing.T) {
 		"no YAML":                    {file(head + "check: [\n"), "lumacore.yaml:3: this is no YAML: did not find expected node content"},
 		"no text at all":             {file("\x00\xff"), "lumacore.yaml:1: this is no YAML: control characters are not allowed"},
 		"a tab":                      {file(head + "check:\n\tfailOn: error\n"), "lumacore.yaml:4: this is no YAML: found character that cannot start any token"},
-		"a list":                     {file("- a\n"), "lumacore.yaml:1: lumacore.yaml is a list; a mapping of apiVersion, check, clusters, environmentLabel, kind is expected"},
+		"a list":                     {file("- a\n"), "lumacore.yaml:1: lumacore.yaml is a list; a mapping of apiVersion, blueprint, check, clusters, environmentLabel, kind, publicIdentity is expected"},
 		"no head":                    {file("check: {}\n"), "lumacore.yaml:1: begin the file with apiVersion: lumacore.dev/v1alpha1 and kind: Config"},
 		"another version":            {file("apiVersion: lumacore.dev/v9\nkind: Config\n"), "lumacore.yaml:1: this is lumacore.dev/v9 Config; this version of lumacore reads lumacore.dev/v1alpha1 Config"},
 		"two documents":              {file(head + "---\n" + head), "lumacore.yaml:3: a second YAML document begins here; the file holds one"},
@@ -194,7 +198,7 @@ func TestLoadRefuses(t *testing.T) {
 		"live and nothing else":      {file(head + "check:\n  policy:\n    providers:\n      - {name: a, live: maybe}\n"), `lumacore.yaml:6: check.policy.providers[0].live is "maybe"; use true or false`},
 		"misspelt key":               {file(head + "chekc: {}\n"), `lumacore.yaml:3: lumacore.yaml has no key "chekc"; did you mean check?`},
 		"unknown key":                {file(head + "check:\n  gates: []\n"), `lumacore.yaml:4: check has no key "gates"; known are allow, failOn, images, kubeVersion, podSecurity, policy, promotion, rbac, severity`},
-		"key in another's":           {file(head + "allow: []\n"), `lumacore.yaml:3: lumacore.yaml has no key "allow"; known are apiVersion, check, clusters, environmentLabel, kind`},
+		"key in another's":           {file(head + "allow: []\n"), `lumacore.yaml:3: lumacore.yaml has no key "allow"; known are apiVersion, blueprint, check, clusters, environmentLabel, kind, publicIdentity`},
 		"a key twice":                {file(head + "check: {}\ncheck: {}\n"), "lumacore.yaml:4: check stands in line 3 already"},
 		"a merge key":                {file(head + "check:\n  <<: {failOn: error}\n"), "lumacore.yaml:4: check has a key that is no plain word"},
 		"a mapping as key":           {file(head + "? {a: b}\n: c\n"), "lumacore.yaml:3: lumacore.yaml has a key that is no plain word"},
@@ -275,6 +279,16 @@ func TestLoadRefuses(t *testing.T) {
 		"a key with a terminal's escape": {
 			file(head + "check: {severity: {\"\\e[31m\": x}}\n"),
 			`lumacore.yaml:3: check.severity."\x1b[31m" is "x"; use error, warning, info or off`,
+		},
+		"a blueprint without a digest": {file(head + "blueprint: {version: v1}\n"), "lumacore.yaml:3: blueprint has no digest"},
+		"a digest": {
+			file(head + "blueprint: {version: v1, digest: latest}\n"),
+			`lumacore.yaml:3: blueprint.digest is "latest", which is no digest; lumacore init writes it, and git log -p lumacore.yaml has it as it was`,
+		},
+		"a public identity without a name": {file(head + "publicIdentity: {email: a@example.org}\n"), "lumacore.yaml:3: publicIdentity has no name"},
+		"a public e-mail": {
+			file(head + "publicIdentity: {name: a, email: A <a@example.org>}\n"),
+			`lumacore.yaml:3: publicIdentity.email is "A <a@example.org>"; write an e-mail address alone`,
 		},
 		"all mistakes at once": {
 			file(head + "clusters: 1\ncheck:\n  failOn: x\n  allow: 2\n  severty: {}\n"),

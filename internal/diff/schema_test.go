@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,46 +10,20 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"lumacore.dev/lumacore/internal/report"
+	"lumacore.dev/lumacore/internal/schematest"
 )
 
 const diffSchema = "../../docs/reference/diff-report.schema.json"
 
-func compile(t *testing.T) (*jsonschema.Schema, map[string]any) {
-	t.Helper()
-	f, err := os.Open(diffSchema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	doc, err := jsonschema.UnmarshalJSON(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, doc.(map[string]any)
-}
-
 func valid(t *testing.T, s *jsonschema.Schema, r *Report) error {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(write(t, r, report.JSON)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(doc)
+	return schematest.Validate(t, s, []byte(write(t, r, report.JSON)))
 }
 
 // TestSchema: what is written is valid, and a schema that takes everything is not.
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	s, _ := compile(t)
+	s, _ := schematest.File(t, diffSchema)
 	dir := repository(t, "testdata/shop.txtar")
 	same := compared(t, dir, "HEAD", "HEAD", 0)
 	if err := valid(t, s, same); err != nil {
@@ -81,7 +54,7 @@ func TestSchema(t *testing.T) {
 // Go types, and what it requires against what is always written.
 func TestSchemaNamesEveryField(t *testing.T) {
 	t.Parallel()
-	_, doc := compile(t)
+	_, doc := schematest.File(t, diffSchema)
 	defs := doc["$defs"].(map[string]any)
 	types := map[string]reflect.Type{
 		"revision": reflect.TypeFor[Revision](), "cluster": reflect.TypeFor[Cluster](), "count": reflect.TypeFor[Count](),

@@ -184,7 +184,7 @@ func TestOpenRevisionFolder(t *testing.T) {
 func TestOpenRevisionShares(t *testing.T) {
 	t.Parallel()
 	r := newRevisions(t)
-	r.commit(map[string]string{"same.yaml": "a: 1\n", "changed.yaml": "b: 1\n"})
+	r.commit(map[string]string{"same.yaml": "a: 1\n", "changed.yaml": "b: 1\n", "same.txt": "same"})
 	r.commit(map[string]string{"changed.yaml": "b: 2\n"})
 	work, err := Open(t.Context(), r.dir)
 	if err != nil {
@@ -201,6 +201,9 @@ func TestOpenRevisionShares(t *testing.T) {
 		}
 		if got := content(t, tree)["changed.yaml"]; got != "b: 1\n" {
 			t.Errorf("like %s: changed.yaml is %q", name, got)
+		}
+		if got, err := (Unfiltered{tree}).Once("same.txt"); err != nil || string(got) != "same" {
+			t.Errorf("like %s: same.txt is %q, %v", name, got, err)
 		}
 	}
 	// Of the same size, and not the same.

@@ -66,6 +66,7 @@ type Tree struct {
 type entry struct {
 	size   int64
 	object string // its name in Git, of a revision's file
+	memory bool   // it was never anywhere else
 	once   sync.Once
 	data   []byte
 	err    error
@@ -134,7 +135,7 @@ func (t *Tree) open(ctx context.Context) error {
 func FromFiles(files map[string][]byte) *Tree {
 	t := &Tree{Root: ".", files: map[string]*entry{}, dirs: map[string][]string{}, left: map[string]string{}}
 	for name, data := range files {
-		e := &entry{size: int64(len(data)), data: data}
+		e := &entry{size: int64(len(data)), data: data, memory: true}
 		e.once.Do(func() {})
 		if name = path.Clean("/" + name)[1:]; name != "" {
 			t.files[name] = e
@@ -167,6 +168,30 @@ func (t *Tree) Without(patterns string) *Tree {
 				out.left[name] = "is excluded by spec.ignore of the repository's GitRepository"
 			}
 		}
+	}
+	out.index()
+	return out
+}
+
+// With returns the tree with files changed or added, or taken out where the content is
+// nil: what the repository will be. The two share their other files; close one of them.
+func (t *Tree) With(changes map[string][]byte) *Tree {
+	out := &Tree{
+		Root: t.Root, root: t.root, remotes: t.remotes, files: maps.Clone(t.all), dirs: map[string][]string{},
+		left: maps.Clone(t.allLeft), blobs: t.blobs,
+	}
+	for name, data := range changes {
+		if data == nil {
+			delete(out.files, name)
+			continue
+		}
+		e := &entry{size: int64(len(data)), data: data, memory: true}
+		e.once.Do(func() {})
+		out.files[name] = e
+		delete(out.left, name)
+	}
+	if out.ignore() != nil {
+		out.apply(t.patterns)
 	}
 	out.index()
 	return out
@@ -397,7 +422,9 @@ func (u Unfiltered) LeftOut() map[string]string { return u.allLeft }
 // not count as read and is not kept, unless the file is YAML that others read too.
 func (u Unfiltered) Once(name string) ([]byte, error) {
 	e := u.all[name]
-	if e == nil || u.files[name] != nil && IsYAML(name) || u.root == nil && u.blobs == nil {
+	// A revision shares what is the same in a work tree, which has read it (see [OpenRevision]).
+	shared := u.root == nil && e != nil && e.object == ""
+	if e == nil || e.memory || shared || u.files[name] != nil && IsYAML(name) {
 		return u.ReadFile(name)
 	}
 	return u.fetch(name, e)

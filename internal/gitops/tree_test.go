@@ -508,3 +508,46 @@ func TestUnfiltered(t *testing.T) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
+
+// TestTreeWith: what the repository will be, without touching what it is.
+func TestTreeWith(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, data := range map[string]string{
+		"a.yaml": "a: 1\n", "gone.yaml": "b: 1\n", ".sourceignore": "*.txt\n", "notes.txt": "c", "d/e.yaml": "e: 1\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	after := before.With(map[string][]byte{
+		"a.yaml": []byte("a: 2\n"), "gone.yaml": nil, "d/e.yaml": nil, "new/f.yaml": []byte("f: 1\n"), "more.txt": []byte("g"),
+	})
+	if got, want := after.Files(), []string{".sourceignore", "a.yaml", "new/f.yaml"}; !slices.Equal(got, want) {
+		t.Errorf("files %v, want %v", got, want)
+	}
+	if after.IsDir("d") || !after.IsDir("new") || after.LeftOut()["more.txt"] != Excluded {
+		t.Errorf("folders, or what is left out: %v, %v", after.List("."), after.LeftOut())
+	}
+	for tree, want := range map[*Tree]string{before: "a: 1\n", after: "a: 2\n"} {
+		for _, read := range []func(string) ([]byte, error){tree.ReadFile, Unfiltered{tree}.ReadFile, Unfiltered{tree}.Once} {
+			if got, err := read("a.yaml"); err != nil || string(got) != want {
+				t.Errorf("a.yaml is %q, %v; want %q", got, err, want)
+			}
+		}
+	}
+	if got, err := (Unfiltered{after}).Once("more.txt"); err != nil || string(got) != "g" {
+		t.Errorf("more.txt is %q, %v", got, err)
+	}
+	if before.IsFile("new/f.yaml") || !before.IsFile("gone.yaml") {
+		t.Error("the tree itself has changed")
+	}
+}

@@ -24,7 +24,7 @@ type outcome struct {
 	objects   []*Object
 	problems  []Problem
 	unchecked []report.Unchecked
-	asks      bool // its templates look at the APIs that the cluster serves
+	asks      bool // its templates look, or may have looked, at the APIs that the cluster serves
 }
 
 // template templates the HelmReleases that wait for it, at the same time, and
@@ -201,11 +201,14 @@ func (r *renderer) templateOne(ctx context.Context, rel *Release, env helm.Env) 
 	case errors.As(err, &values):
 		return fail(ProblemValues, o.Locate("spec", "valuesFrom", values.Index), "", "%s: %s", name, values)
 	case errors.As(err, &failed):
+		// It may have failed for want of an API that another chart brings.
+		res.asks = true
 		return fail(ProblemChart, o.Locate("spec", "values"), "", "%s: %s", name, failed)
 	default:
 		return fail(ProblemChart, o.Origin.Location, "", "%s: %s", name, err)
 	}
 	rel.Rendered, rel.Chart, rel.Version = true, out.Chart, out.Version
+	rel.Loaded, rel.Defaults = out.Loaded, out.Defaults
 	for _, reason := range out.Unchecked {
 		unchecked(reason, "")
 	}

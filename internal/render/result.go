@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"slices"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"lumacore.dev/lumacore/internal/chart"
 	"lumacore.dev/lumacore/internal/gitops"
+	"lumacore.dev/lumacore/internal/render/helm"
 	"lumacore.dev/lumacore/internal/report"
 )
 
@@ -144,12 +147,31 @@ type Release struct {
 	Chart     string // "traefik", as the chart calls itself
 	Version   string // "41.0.2", of the chart that was rendered
 	Suspended bool
-	Rendered  bool      // false: see the cluster's Problems and Unchecked
-	Objects   []*Object // templates, CRDs and hooks
+	Rendered  bool           // false: see the cluster's Problems and Unchecked
+	Loaded    *chart.Chart   // that was rendered
+	Defaults  map[string]any // instead of those of the chart's values.yaml; nil if there are none
+	Objects   []*Object      // templates, CRDs and hooks
 }
 
 // Name returns "namespace/name".
 func (r *Release) Name() string { return r.Object.GetNamespace() + "/" + r.Object.GetName() }
+
+// Values returns the values of a release that are not the chart's own: valuesFrom in
+// order, then spec.values. They are known for a chart that cannot be had, too.
+func (c *Cluster) Values(ctx context.Context, r *Release) (map[string]any, error) {
+	return helm.Values(ctx, r.Spec, helm.Env{
+		Lookup: func(group, kind, namespace, name string) *unstructured.Unstructured {
+			if o := c.Get(Key{group, kind, namespace, name}); o != nil {
+				return o.Unstructured
+			}
+			return nil
+		},
+		Placeholder: func(namespace, secret, key string) (string, bool) {
+			p, ok := c.Secret(namespace, secret)
+			return standIn(key), ok && (p.Any || slices.Contains(p.Keys, key))
+		},
+	})
+}
 
 // Placeholder is a Secret that the repository does not hold: a controller makes
 // it in the cluster, or it is encrypted.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"io"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"lumacore.dev/lumacore/internal/golden"
+	"lumacore.dev/lumacore/internal/schematest"
 )
 
 // hostile is what a repository can have in any text.
@@ -239,30 +239,6 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// compile returns a JSON Schema to validate with, and as plain data.
-func compile(t *testing.T, path string) (*jsonschema.Schema, map[string]any) {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	doc, err := jsonschema.UnmarshalJSON(f)
-	if err != nil {
-		t.Fatalf("%s is not JSON: %v", path, err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("schema.json")
-	if err != nil {
-		t.Fatalf("%s is not a JSON Schema: %v", path, err)
-	}
-	return s, doc.(map[string]any)
-}
-
 func instance(t *testing.T, data []byte) any {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
@@ -274,7 +250,7 @@ func instance(t *testing.T, data []byte) any {
 
 // TestSARIFSchema holds the SARIF form against the official schema.
 func TestSARIFSchema(t *testing.T) {
-	schema, _ := compile(t, "testdata/sarif-schema-2.1.0.json")
+	schema, _ := schematest.File(t, "testdata/sarif-schema-2.1.0.json")
 	for name, r := range map[string]*CheckReport{"rich": exampleReport(), "clean": emptyReport(), "nothing": nothingReport()} {
 		if err := schema.Validate(instance(t, write(t, SARIF, r))); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -564,7 +540,7 @@ func TestSetFingerprints(t *testing.T) {
 const checkSchema = "../../docs/reference/check-report.schema.json"
 
 func TestCheckSchemaAccepts(t *testing.T) {
-	schema, _ := compile(t, checkSchema)
+	schema, _ := schematest.File(t, checkSchema)
 	for name, r := range map[string]*CheckReport{"rich": exampleReport(), "clean": emptyReport(), "nothing": nothingReport()} {
 		if err := schema.Validate(instance(t, write(t, JSON, r))); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -574,7 +550,7 @@ func TestCheckSchemaAccepts(t *testing.T) {
 
 // A schema that takes everything would pass the test above too.
 func TestCheckSchemaRefuses(t *testing.T) {
-	schema, _ := compile(t, checkSchema)
+	schema, _ := schematest.File(t, checkSchema)
 	for name, spoil := range map[string]func(*CheckReport){
 		"another kind":                 func(r *CheckReport) { r.Kind = "LabReport" },
 		"null for a list":              func(r *CheckReport) { r.Findings = nil },
@@ -603,7 +579,7 @@ func TestCheckSchemaRefuses(t *testing.T) {
 // TestCheckSchemaNamesEveryField holds the schema's properties against the fields
 // of the Go types, and what it requires against what is always written.
 func TestCheckSchemaNamesEveryField(t *testing.T) {
-	_, doc := compile(t, checkSchema)
+	_, doc := schematest.File(t, checkSchema)
 	defs := doc["$defs"].(map[string]any)
 	for _, c := range []struct {
 		name   string

@@ -14,6 +14,7 @@ type Streams struct {
 	Out io.Writer // the result
 	Err io.Writer // progress, logs, errors
 
+	InTTY  bool // In and Err are terminals: a person can be asked
 	OutTTY bool // Out is a terminal
 	ErrTTY bool // Err is a terminal: live progress is possible
 	Color  bool // colours are welcome on a terminal (NO_COLOR unset)
@@ -27,6 +28,7 @@ func System() *Streams {
 		In:     os.Stdin,
 		Out:    os.Stdout,
 		Err:    os.Stderr,
+		InTTY:  term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "",
 		Color:  !noColor,

@@ -164,14 +164,21 @@ var elsewhere = map[string]string{
 	"references/cross-namespace":       "has no example in a cluster with Traefik alone",
 	"references/missing-issuer":        "the repository has no cert-manager",
 	"dryrun/immutable":                 "needs a cluster in which the object has another value",
+	"images/listed":                    "in a repository with a list, which has no images/no-digest",
+	"images/unlisted":                  "in a repository with a list, which has no images/no-digest",
+	"images/list-unused":               "in a repository with a list, which has no images/no-digest",
+	"images/list-invalid":              "in a repository with a list, which has no images/no-digest",
 	"secrets/in-history":               "takes a Git history",
 	"promotion/prod-unannounced":       "takes a change",
 	"promotion/prod-change":            "takes a change",
 	"config/nothing-checked":           "the repository would have to be empty",
+	"config/setting-wrong":             "only in a repository that init made",
+	"config/setting-placeholder":       "only in a repository that init made",
 	"config/allowance-expired":         "of the check itself, not of a repository",
 	"config/allowance-unused":          "of the check itself, not of a repository",
 	"config/annotation-without-reason": "of the check itself, not of a repository",
 	"config/annotation-unknown":        "of the check itself, not of a repository",
+	"config/gitlab-projects-invalid":   "of a file for another command, which the repository has not",
 }
 
 // TestEveryRuleHasADefect: recall says something only if no rule is left out.

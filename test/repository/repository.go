@@ -357,9 +357,10 @@ func (r *Repository) addDefects(name string) (names []string, err error) {
 // execute reads a template and returns the files that it makes.
 func execute(name string, data any) ([]txtar.File, error) {
 	t := template.New(path.Base(name)).Delims("[[", "]]").Option("missingkey=error").Funcs(template.FuncMap{
-		"list":  func(s ...string) []string { return s },
-		"lower": strings.ToLower,
-		"word":  func(s string, i int) string { return strings.Fields(s)[i] },
+		"list":       func(s ...string) []string { return s },
+		"lower":      strings.ToLower,
+		"trimPrefix": strings.TrimPrefix,
+		"word":       func(s string, i int) string { return strings.Fields(s)[i] },
 		"image": func(repository, name, tag string) string {
 			return fmt.Sprintf("%s/%s:%s@%s", repository, name, tag, digest(repository+"/"+name+":"+tag))
 		},

@@ -214,13 +214,19 @@ func (j *job) otherDefinitions() []*unstructured.Unstructured {
 		}
 	}
 	for _, gk := range slices.SortedFunc(maps.Keys(needed), compareKinds) {
-		found, ok := schemas.Lookup(gk.Group, gk.Kind)
-		if !ok {
+		if found, ok := schemas.Lookup(gk.Group, gk.Kind); ok {
+			data, err := found.JSON()
+			add(gk, data, err)
+			j.catalogue[gk] = found.Source.String()
 			continue
 		}
-		data, err := found.JSON()
-		add(gk, data, err)
-		j.catalogue[gk] = found.Source.String()
+		if j.in.Definition == nil {
+			continue
+		}
+		if data, from, ok := j.in.Definition(gk.Group, gk.Kind); ok {
+			add(gk, data, nil)
+			j.catalogue[gk] = from
+		}
 	}
 	return out
 }

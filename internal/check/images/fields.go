@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"lumacore.dev/lumacore/internal/fieldpath"
+	"lumacore.dev/lumacore/internal/imagename"
 	"lumacore.dev/lumacore/internal/render"
 )
 
@@ -53,7 +55,7 @@ func usesIn(o *render.Object) []use {
 			continue
 		}
 		find(o.Object, strings.Split(f.path, "."), nil, func(path []any, image string) {
-			u := use{what: dotted(path), image: image, path: path}
+			u := use{what: fieldpath.Text(path), image: image, path: path}
 			if f.group == "upgrade.cattle.io" {
 				planTag(o, &u)
 			}
@@ -95,7 +97,7 @@ func ofPods(pods render.Pods) []use {
 // planTag adds the tag that the system-upgrade-controller adds to an image without
 // one: spec.version, or what spec.channel answers.
 func planTag(o *render.Object, u *use) {
-	if r, err := parse(u.image); err != nil || r.tag != "" || r.digest != "" {
+	if r, err := imagename.Parse(u.image); err != nil || r.Tag != "" || r.Digest != "" {
 		return
 	}
 	spec, _ := o.Object["spec"].(map[string]any)
@@ -128,23 +130,6 @@ func find(value any, path []string, at []any, f func(path []any, text string)) {
 	if next, ok := m[path[0]]; ok {
 		find(next, path[1:], append(append([]any{}, at...), path[0]), f)
 	}
-}
-
-// dotted writes a path as people do: spec.images[0].image.
-func dotted(path []any) string {
-	var b strings.Builder
-	for _, p := range path {
-		switch p := p.(type) {
-		case int:
-			fmt.Fprintf(&b, "[%d]", p)
-		case string:
-			if b.Len() > 0 {
-				b.WriteByte('.')
-			}
-			b.WriteString(p)
-		}
-	}
-	return b.String()
 }
 
 // valuesOf finds the values of a HelmRelease that an image of its chart may have been

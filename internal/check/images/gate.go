@@ -1,10 +1,10 @@
 // Package images is the gate over container images: what is pulled must be what
 // was reviewed, and must come from where the owner allows.
 //
-// It looks at the containers of every workload, at the volumes that are images,
-// and at the custom resources in fields.go whose operators make pods from an image
-// that they name. A Flux OCIRepository names an artifact, not a container image,
-// and is left to others.
+// It looks at the containers of every workload, at the volumes that are images, at
+// the custom resources in fields.go whose operators make pods from an image that they
+// name, and at the jobs of GitLab's pipeline. A Flux OCIRepository names an artifact,
+// not a container image, and is left to others.
 package images
 
 import (
@@ -15,6 +15,9 @@ import (
 	"strings"
 
 	"lumacore.dev/lumacore/internal/check"
+	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/fieldpath"
+	"lumacore.dev/lumacore/internal/imagename"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -28,8 +31,13 @@ var Gate = &check.Gate{
 }
 
 func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
+	list, err := readList(in, out)
+	if err != nil {
+		return err
+	}
 	for _, c := range in.Render.Clusters {
 		releases := releasesOf(c)
+		listed := list.of(c, out)
 		tags := map[string][]pinned{} // by "repository:tag"
 		for _, o := range c.Objects {
 			if err := ctx.Err(); err != nil {
@@ -41,15 +49,17 @@ func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
 					continue
 				}
 				seen[u.image] = true
-				s := subject{out: out, cluster: c, object: o, use: u, release: releases[o.Origin.HelmRelease]}
-				if r, ok := s.look(in.Config.Check.Images.Registries); ok && r.tag != "" && r.digest != "" {
-					name := r.repository + ":" + r.tag
-					tags[name] = append(tags[name], pinned{s, r.digest})
+				s := subject{out: out, cluster: c, object: o, use: u, release: releases[o.Origin.HelmRelease], list: list, listed: listed}
+				if r, ok := s.look(in.Config.Check.Images.Registries); ok && r.Tag != "" && r.Digest != "" {
+					name := r.Repository + ":" + r.Tag
+					tags[name] = append(tags[name], pinned{s, r.Digest})
 				}
 			}
 		}
 		twoDigests(tags)
 	}
+	pipeline(in, list, out)
+	list.unused(in, out)
 	return nil
 }
 
@@ -59,49 +69,69 @@ type subject struct {
 	cluster *render.Cluster
 	object  *render.Object
 	release *render.Release // that makes the object; nil if none does
+	list    *list
+	listed  map[string][]int // entries of list by the image that they are in this cluster
 	use
 }
 
 // look applies the rules that one image breaks by itself, and returns the
 // reference if it is one.
-func (s subject) look(registries []string) (reference, bool) {
+func (s subject) look(registries []string) (imagename.Name, bool) {
 	if s.image == "" {
 		s.report("images/invalid", "%s has no image", s.what)
-		return reference{}, false
+		return imagename.Name{}, false
 	}
 	if s.channel != "" {
 		s.unchecked(fmt.Sprintf("the tag of %s of %s is what %s answers on the day", show(s.image), s.what, s.channel),
 			"name the version in spec.version instead of spec.channel")
-		return reference{}, false
+		return imagename.Name{}, false
 	}
 	if from := s.standIns(); len(from) > 0 && render.HasStandIn(s.image) {
 		s.unchecked(fmt.Sprintf("the image of %s holds what only the cluster knows: %s", s.what, strings.Join(from, ", ")),
 			"write the image out, or take the variable from a ConfigMap of the repository: an image name is no secret")
-		return reference{}, false
+		return imagename.Name{}, false
 	}
-	r, err := parse(s.image)
+	r, err := imagename.Parse(s.image)
 	if err != nil && strings.Contains(s.image, "${") {
 		s.report("images/invalid", "%s has image %s: nothing replaces the variable in it", s.what, show(s.image))
-		return reference{}, false
+		return imagename.Name{}, false
 	}
 	if err != nil {
 		s.report("images/invalid", "%s has image %s, which is no image reference: %v", s.what, show(s.image), err)
-		return reference{}, false
+		return imagename.Name{}, false
 	}
 	switch {
-	case r.digest != "":
-	case r.tag == "":
+	case r.Digest != "":
+	case r.Tag == "":
 		s.report("images/no-tag", "%s has image %s without a tag, which means %s:latest: the newest there is when a node pulls it", s.what, show(s.image), s.image)
-	case r.tag == "latest":
+	case r.Tag == "latest":
 		s.report("images/latest", "%s has image %s: the newest there is when a node pulls it", s.what, show(s.image))
 	default:
-		s.report("images/no-digest", "%s has image %s without a digest: the registry may answer with another image tomorrow", s.what, show(s.image))
+		s.unpinned(r)
 	}
-	if len(registries) > 0 && !allowed(r.repository, registries) {
+	if len(registries) > 0 && !allowed(r.Repository, registries) {
 		s.report("images/registry-not-allowed", "%s has image %s from %s, which is not in check.images.registries of lumacore.yaml (%s)",
-			s.what, show(s.image), r.repository, strings.Join(registries, ", "))
+			s.what, show(s.image), r.Repository, strings.Join(registries, ", "))
 	}
 	return r, true
+}
+
+// unpinned reports an image with a tag and no digest: as what the list says of it, if the
+// repository has one.
+func (s subject) unpinned(r imagename.Name) {
+	entries := s.listed[r.Repository+":"+r.Tag]
+	switch {
+	case s.list == nil:
+		s.report("images/no-digest", "%s has image %s without a digest: the registry may answer with another image tomorrow", s.what, show(s.image))
+	case len(entries) == 0:
+		s.report("images/unlisted", "%s has image %s without a digest, and %s does not list it", s.what, show(s.image), config.ImagesFile)
+	default:
+		for _, i := range entries {
+			s.list.used[i] = true
+		}
+		e := s.list.entries[entries[0]]
+		s.report("images/listed", "%s has image %s without a digest; %s: %s", s.what, show(s.image), e.Location, e.Reason)
+	}
 }
 
 // standIns returns where the object's unknown values come from; those in the values
@@ -132,7 +162,7 @@ func (s subject) report(rule, format string, args ...any) {
 			f.Location = s.release.Object.Locate(append([]any{"spec", "values"}, paths[0]...)...)
 			names := make([]string, 0, len(paths))
 			for _, p := range paths[:min(len(paths), 3)] {
-				names = append(names, "spec.values."+dotted(p))
+				names = append(names, "spec.values."+fieldpath.Text(p))
 			}
 			where := strings.Join(names, " or ")
 			f.Message += fmt.Sprintf(" (%s of HelmRelease %s)", where, release)
@@ -201,7 +231,7 @@ func allowed(repository string, registries []string) bool {
 	for _, r := range registries {
 		r = strings.TrimSuffix(r, "/")
 		if host, rest, _ := strings.Cut(r, "/"); host == "index.docker.io" || host == "registry-1.docker.io" {
-			r = strings.TrimSuffix(dockerHub+"/"+rest, "/")
+			r = strings.TrimSuffix(imagename.DockerHub+"/"+rest, "/")
 		}
 		if repository == r || strings.HasPrefix(repository, r+"/") {
 			return true

@@ -16,6 +16,7 @@ import (
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/check/checktest"
 	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/imagename"
 	"lumacore.dev/lumacore/internal/render"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -203,34 +204,12 @@ func TestAllowed(t *testing.T) {
 		{"registry.lab:5000", "registry.lab:5000/app:1", true},
 		{"registry.lab", "registry.lab:5000/app:1", false},
 	} {
-		r, err := parse(tt.image)
+		r, err := imagename.Parse(tt.image)
 		if err != nil {
 			t.Errorf("%s: %v", tt.image, err)
 		}
-		if got := allowed(r.repository, []string{tt.registry}); got != tt.want {
+		if got := allowed(r.Repository, []string{tt.registry}); got != tt.want {
 			t.Errorf("%s from %s: allowed %v, want %v", tt.image, tt.registry, got, tt.want)
-		}
-	}
-}
-
-func TestParse(t *testing.T) {
-	t.Parallel()
-	for image, want := range map[string]reference{
-		"nginx":                                   {"docker.io/library/nginx", "", ""},
-		"nginx:1":                                 {"docker.io/library/nginx", "1", ""},
-		"docker.io/nginx:1":                       {"docker.io/library/nginx", "1", ""},
-		"grafana/grafana":                         {"docker.io/grafana/grafana", "", ""},
-		"localhost:5000/app":                      {"localhost:5000/app", "", ""},
-		"localhost:5000/app:1":                    {"localhost:5000/app", "1", ""},
-		"ghcr.io/a/b:1@" + digestExample:          {"ghcr.io/a/b", "1", digestExample},
-		"registry.lab:5000/app@" + digestExample:  {"registry.lab:5000/app", "", digestExample},
-		"registry.lab:5000/ab:c@" + digestExample: {"registry.lab:5000/ab", "c", digestExample},
-		"registry.k8s.io/e2e/agnhost:2.59":        {"registry.k8s.io/e2e/agnhost", "2.59", ""},
-		"index.docker.io/library/nginx:1.29-slim": {"docker.io/library/nginx", "1.29-slim", ""},
-	} {
-		got, err := parse(image)
-		if err != nil || got != want {
-			t.Errorf("%s: %+v, %v; want %+v", image, got, err, want)
 		}
 	}
 }
@@ -482,9 +461,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, image string) {
-		r, err := parse(image)
-		if err == nil && (r.repository == "" || !strings.Contains(r.repository, "/")) {
-			t.Errorf("%q has repository %q", image, r.repository)
+		r, err := imagename.Parse(image)
+		if err == nil && (r.Repository == "" || !strings.Contains(r.Repository, "/")) {
+			t.Errorf("%q has repository %q", image, r.Repository)
 		}
 		if s := show(image); len(s) > 1000 {
 			t.Errorf("%q is shown with %d characters", image, len(s))

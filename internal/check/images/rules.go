@@ -1,6 +1,10 @@
 package images
 
-import "lumacore.dev/lumacore/internal/report"
+import (
+	"strings"
+
+	"lumacore.dev/lumacore/internal/report"
+)
 
 const digestExample = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -40,6 +44,38 @@ var rules = []report.Rule{
 		Good: pod("ghcr.io/example/app:1.2.3@" + digestExample),
 	},
 	{
+		ID: "images/listed", Title: "an image with a tag and no digest, which images-without-digest.yaml lists", Severity: report.Info,
+		Why:  "A tag can be moved, and somebody has decided to live with that for now. It is said each time, so that it does not stay for ever.",
+		Fix:  "Resolve the digest (`crane digest IMAGE` prints it), write it behind the tag, and take the entry out of images-without-digest.yaml.",
+		Link: listReference,
+		Bad:  listExample("ghcr.io/example/app:1.2.3") + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3"),
+		Good: emptyListExample + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3@"+digestExample),
+	},
+	{
+		ID: "images/unlisted", Title: "an image with a tag and no digest, which images-without-digest.yaml does not list", Severity: report.Error,
+		Why:  "The repository has a list of the images that are not pinned yet, each with the reason. One that is neither pinned nor listed was forgotten.",
+		Fix:  "Add the digest after the tag (`crane digest IMAGE` prints it), or an entry with the reason to images-without-digest.yaml.",
+		Link: listReference,
+		Bad:  emptyListExample + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3"),
+		Good: emptyListExample + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3@"+digestExample),
+	},
+	{
+		ID: "images/list-unused", Title: "an entry of images-without-digest.yaml that fits no image", Severity: report.Warning,
+		Why:  "The image was pinned, or its version has changed, or is gone. What stays hides the next one that happens to fit.",
+		Fix:  "Take the entry out, or correct its image.",
+		Link: listReference,
+		Bad:  listExample("ghcr.io/example/app:1.2.2") + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3@"+digestExample),
+		Good: emptyListExample + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3@"+digestExample),
+	},
+	{
+		ID: "images/list-invalid", Title: "an images-without-digest.yaml that cannot be read", Severity: report.Error,
+		Why:  "An entry that cannot be read lists nothing, and the whole file may be misunderstood.",
+		Fix:  "Write it as docs/reference/images-without-digest.md of LumaCore shows.",
+		Link: listReference,
+		Bad:  strings.Replace(listExample("ghcr.io/example/app:1.2.3"), "reason:", "because:", 1) + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3@"+digestExample),
+		Good: emptyListExample + "-- cluster/objects.yaml --\n" + pod("ghcr.io/example/app:1.2.3@"+digestExample),
+	},
+	{
 		ID: "images/registry-not-allowed", Title: "an image from a registry that lumacore.yaml does not list", Severity: report.Error,
 		Why:  "Only what comes from the listed registries was agreed on; all else is somebody's upload. The rule is silent unless check.images.registries lists something.",
 		Fix:  "Take the image from a listed registry, or add its registry or repository to check.images.registries in lumacore.yaml.",
@@ -64,6 +100,16 @@ check:
   images:
     registries: [ghcr.io/example]
 `
+
+const listReference = "https://kubernetes.io/docs/concepts/containers/images/#image-names"
+
+const listHead = "-- images-without-digest.yaml --\napiVersion: lumacore.dev/v1alpha1\nkind: ImagesWithoutDigest\n"
+
+const emptyListExample = listHead + "images: []\n"
+
+func listExample(image string) string {
+	return listHead + "images:\n  - image: " + image + "\n    where: cluster/objects.yaml\n    reason: not resolved yet\n"
+}
 
 func pod(image string) string { return podNamed("app", image) }
 

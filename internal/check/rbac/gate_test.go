@@ -288,6 +288,44 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestLimitOfWhatAChartMakes: as long as a release is not rendered, nobody can say that
+// a limit is of nothing.
+func TestLimitOfWhatAChartMakes(t *testing.T) {
+	t.Parallel()
+	rep := checktest.Run(t, Gate, `-- lumacore.yaml --
+apiVersion: lumacore.dev/v1alpha1
+kind: Config
+clusters: [{name: example, path: cluster}]
+check:
+  rbac:
+    limits:
+      - subject: ServiceAccount operator/operator
+        roles: [ClusterRole cluster-admin]
+        reason: comes with the chart
+        review: 2027-01-31
+-- cluster/objects.yaml --
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: HelmRepository
+metadata: {name: example, namespace: flux-system}
+spec: {interval: 1h, url: "https://charts.example.com"}
+---
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: operator, namespace: flux-system}
+spec:
+  interval: 1h
+  chart: {spec: {chart: operator, version: 1.0.0, sourceRef: {kind: HelmRepository, name: example}}}
+`)
+	if got := found(rep); len(got) > 0 {
+		t.Errorf("findings: %q", got)
+	}
+	if !slices.ContainsFunc(rep.NotChecked, func(u report.Unchecked) bool {
+		return u.Subject == "the limit of ServiceAccount operator/operator" && strings.HasSuffix(u.Reason, "HelmRelease flux-system/operator was not")
+	}) {
+		t.Errorf("not checked: %+v", rep.NotChecked)
+	}
+}
+
 // rendered runs the gate over objects that no file holds.
 func rendered(t testing.TB, documents string, limits ...config.Limit) *report.CheckReport {
 	t.Helper()

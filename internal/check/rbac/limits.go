@@ -329,10 +329,30 @@ func (l *limits) checkSubject(a *authority, s subject, name string, held map[*co
 	}
 }
 
+// unrendered names a HelmRelease that may make roles and bindings that nobody has
+// seen; "" if there is none.
+func unrendered(all []*authority) string {
+	for _, a := range all {
+		for _, r := range a.cluster.Releases {
+			if !r.Rendered {
+				return r.Name()
+			}
+		}
+	}
+	return ""
+}
+
 // entry reports an entry that has expired, or that allows what nobody has.
 func (l *limits) entry(e *config.Limit, all []*authority, held []rbacv1.PolicyRule, out *check.Reporter) {
 	if l.expired(e) {
 		out.File("rbac/limit-expired", e.Location, "the limit of %s was to be reviewed by %s", e.Of(), e.Review.Format(time.DateOnly))
+	}
+	if release := unrendered(all); !l.known[e.Of()] && release != "" {
+		out.Unchecked(report.Unchecked{
+			Subject: "the limit of " + e.Of(), Location: e.Location,
+			Reason: "nothing that was rendered has it, and HelmRelease " + release + " was not", Next: "make its chart available, see what gate render says of it",
+		})
+		return
 	}
 	switch {
 	case !l.known[e.Of()] && e.Role != "":

@@ -15,6 +15,7 @@ import (
 	"lumacore.dev/lumacore/internal/check/rendering"
 	"lumacore.dev/lumacore/internal/check/schema"
 	"lumacore.dev/lumacore/internal/check/secrets"
+	"lumacore.dev/lumacore/internal/check/values"
 	"lumacore.dev/lumacore/internal/check/yaml"
 )
 
@@ -22,6 +23,7 @@ import (
 var Gates = []*check.Gate{
 	yaml.Gate,
 	rendering.Gate,
+	values.Gate,
 	schema.Gate,
 	deprecations.Gate,
 	references.Gate,

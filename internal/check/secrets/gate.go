@@ -6,6 +6,10 @@
 // reported again where it is rendered. Beside that, a Kubernetes Secret in the
 // repository whose values are not encrypted is a finding whatever they look like.
 //
+// Of secrets that an operator brings from 1Password, the gate looks at what the
+// repository says of them: that the register lists each (package config), and that the
+// operator looks where they are.
+//
 // Findings name the rule of Gitleaks, the length of the secret and a fingerprint, and
 // never the secret, nor its line. What is no secret is allowed in .gitallowed, with a
 // reason, a ticket, an owner and a last day; nothing else is: comments for Gitleaks and
@@ -30,7 +34,7 @@ import (
 // Gate reports secrets in files, in commits and in rendered objects.
 var Gate = &check.Gate{
 	Name:  name,
-	Title: "secrets in files, in the history and in what is rendered, and Secrets that are not encrypted",
+	Title: "secrets in files, history and what is rendered, Secrets in the clear, and a register that is wrong",
 	Rules: rules,
 	Check: run,
 }
@@ -66,6 +70,12 @@ func run(ctx context.Context, in *check.Input, out *check.Reporter) error {
 		return err
 	}
 	if err := l.kubernetes(ctx); err != nil {
+		return err
+	}
+	if err := l.register(); err != nil {
+		return err
+	}
+	if err := l.watched(ctx); err != nil {
 		return err
 	}
 	whole := false

@@ -1,6 +1,8 @@
 package secrets
 
 import (
+	"strings"
+
 	"lumacore.dev/lumacore/internal/check"
 	"lumacore.dev/lumacore/internal/report"
 )
@@ -86,6 +88,85 @@ var rules = []report.Rule{
 		Bad:  houseRule + allowing("cluster/settings.yaml", "soon") + "-- cluster/settings.yaml --\n" + configMap("from-the-environment"),
 		Good: houseRule + allowing("cluster/settings.yaml", "2027-01-31") + "-- cluster/settings.yaml --\n" + configMap("home_0123456789abcdef0123"),
 	},
+	{
+		ID: "secrets/register-missing-item", Title: "a OnePasswordItem that the register of secrets does not list", Severity: report.Error,
+		Why:  "Nobody answers for the secret: who has to rotate it, how a new one is made, and where it has to go are in nobody's head on the day that it leaks.",
+		Fix:  "Add an entry for the item to secrets.register.yaml, or namespace/name of the OnePasswordItem to the places of the entry that is there.",
+		Link: practices,
+		Bad:  registering("app/cache") + onePasswordItem("database"),
+		Good: registering("app/database") + onePasswordItem("database"),
+	},
+	{
+		ID: "secrets/register-unused", Title: "an entry of the register of secrets for what no cluster has", Severity: report.Error,
+		Why:  "Either the secret is gone and should be revoked where it was made, or its OnePasswordItem was lost. A register with entries for nothing is not believed any more.",
+		Fix:  "Revoke the secret where it was made and delete the entry or the place; or bring the OnePasswordItem back.",
+		Link: practices,
+		Bad:  registering("app/database, app/cache") + onePasswordItem("database"),
+		Good: registering("app/database, app/cache") + onePasswordItem("database") + onePasswordItem("cache"),
+	},
+	{
+		ID: "secrets/register-invalid", Title: "a mistake in secrets.register.yaml", Severity: report.Error,
+		Why:  "An entry without an owner, a term or a way to make a new secret is of no use when the secret has to be changed, and one that cannot be read is none.",
+		Fix:  "Correct the line that the finding names; docs/reference/secret-register.md has an example with every key.",
+		Link: practices,
+		Bad:  strings.Replace(registering("app/database"), "    owner: platform\n", "", 1) + onePasswordItem("database"),
+		Good: registering("app/database") + onePasswordItem("database"),
+	},
+	{
+		ID: "secrets/item-not-watched", Title: "a OnePasswordItem where the 1Password operator does not look", Severity: report.Error,
+		Why:  "The operator looks at the namespaces of its list alone, and says nothing of the others: the OnePasswordItem stays without a status, the Secret never comes, and pods wait for it.",
+		Fix:  "Add the namespace to WATCH_NAMESPACE of the operator (operator.watchNamespace of the chart connect), and let it into the namespace with a RoleBinding where the chart does not.",
+		Link: "https://developer.1password.com/docs/k8s/operator/",
+		Bad:  operatorWatching("infra") + onePasswordItem("database"),
+		Good: operatorWatching("infra,app") + onePasswordItem("database"),
+	},
+}
+
+// onePasswordItem is a OnePasswordItem in the namespace app.
+func onePasswordItem(name string) string {
+	return "-- cluster/" + name + ".yaml --\napiVersion: onepassword.com/v1\nkind: OnePasswordItem\nmetadata:\n  name: " + name + "\n  namespace: app\nspec:\n  itemPath: vaults/home/items/database\n"
+}
+
+// registering is a register with the item "database" and these places.
+func registering(places string) string {
+	return `-- secrets.register.yaml --
+apiVersion: lumacore.dev/v1alpha1
+kind: SecretRegister
+items:
+  - item: database
+    purpose: first login of the database
+    fields: [password]
+    make: let 1Password generate it
+    places: [` + places + `]
+    owner: platform
+    rotate: 365
+    rotation: change it in the database first
+`
+}
+
+// operatorWatching is the 1Password operator, looking at some namespaces.
+func operatorWatching(namespaces string) string {
+	return `-- cluster/operator.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: operator
+  namespace: infra
+spec:
+  selector:
+    matchLabels:
+      app: operator
+  template:
+    metadata:
+      labels:
+        app: operator
+    spec:
+      containers:
+        - name: operator
+          image: docker.io/1password/onepassword-operator:1.12.0
+          env:
+            - name: WATCH_NAMESPACE
+              value: ` + namespaces + "\n"
 }
 
 // houseRule is a rule for a secret that only the examples know: one that Gitleaks knows

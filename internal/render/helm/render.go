@@ -47,8 +47,12 @@ type Env struct {
 
 // Rendered is what a release's chart makes.
 type Rendered struct {
-	Chart, Version string   // as the chart calls itself
-	Objects        []Object // the CRDs, the templates' objects in the order of installation, the hooks
+	Chart, Version string // as the chart calls itself
+	// Loaded is the chart, and Defaults are the values that stand instead of those of its
+	// values.yaml (spec.chart.spec.valuesFiles); nil if there are none.
+	Loaded   *chart.Chart
+	Defaults map[string]any
+	Objects  []Object // the CRDs, the templates' objects in the order of installation, the hooks
 	// Placeholders are the values that only the cluster has: stand-ins were put for
 	// single ones, and whole files of values were left out. "key from Secret
 	// namespace/name", sorted.
@@ -85,7 +89,7 @@ func Render(ctx context.Context, hr *helmv2.HelmRelease, env Env) (*Rendered, er
 	if env.Cache != nil {
 		if key, known = env.key(hr, src, vals); known {
 			if out, ok := env.Cache.find(key); ok {
-				out.Chart, out.Version, out.Placeholders = src.chart.Name, src.chart.Version, placeholders
+				src.name(out, placeholders)
 				return out, nil
 			}
 		}
@@ -112,8 +116,14 @@ func Render(ctx context.Context, hr *helmv2.HelmRelease, env Env) (*Rendered, er
 	if known {
 		env.Cache.keep(key, src, out)
 	}
-	out.Chart, out.Version, out.Placeholders = src.chart.Name, src.chart.Version, placeholders
+	src.name(out, placeholders)
 	return out, nil
+}
+
+// name says of what was rendered from what.
+func (s *source) name(out *Rendered, placeholders []string) {
+	out.Chart, out.Version, out.Placeholders = s.chart.Name, s.chart.Version, placeholders
+	out.Loaded, out.Defaults = s.chart, s.values
 }
 
 func (s *source) title() string { return s.chart.Name + " " + s.chart.Version }

@@ -18,6 +18,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// Values composes the values of a release as [Render] does. Of env, only Lookup and
+// Placeholder are asked.
+func Values(ctx context.Context, hr *helmv2.HelmRelease, env Env) (map[string]any, error) {
+	out, _, err := values(ctx, hr, env)
+	return out, err
+}
+
 // values composes the values of a release with Flux's own code: valuesFrom in
 // order, then spec.values. It returns the names of the values that only the
 // cluster has and that a stand-in was put for, or that were left out.

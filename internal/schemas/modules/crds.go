@@ -10,12 +10,16 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"lumacore.dev/lumacore/internal/schemas"
 )
+
+// inserted is what a Helm chart would insert: Longhorn's file is a template for its own.
+var inserted = regexp.MustCompile(`(?m)(^  labels: )\{\{-? include .*?\}\}$`)
 
 // definitions returns the custom resource definitions in the files of a module, by
 // name as JSON, and what they define.
@@ -32,6 +36,7 @@ func definitions(dir, glob string) ([]byte, []schemas.Definition, error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		data = inserted.ReplaceAll(data, nil)
 		dec := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 		for {
 			var doc map[string]any
@@ -79,7 +84,7 @@ func strip(doc map[string]any) (map[string]any, schemas.Definition) {
 		delete(v, "additionalPrinterColumns")
 		delete(v, "selectableFields")
 		if s, ok := v["schema"].(map[string]any); ok {
-			undescribe(s["openAPIV3Schema"])
+			schemas.Undescribe(s["openAPIV3Schema"])
 		}
 	}
 	outMeta := map[string]any{"name": def.Name}
@@ -96,34 +101,6 @@ func strip(doc map[string]any) (map[string]any, schemas.Definition) {
 		out["spec"].(map[string]any)["preserveUnknownFields"] = true
 	}
 	return out, def
-}
-
-// undescribe removes the texts from a schema, and from the schemas in it.
-func undescribe(v any) {
-	s, ok := v.(map[string]any)
-	if !ok {
-		return
-	}
-	for _, text := range []string{"description", "example", "externalDocs", "title"} {
-		delete(s, text)
-	}
-	for _, key := range []string{"properties", "patternProperties", "definitions"} {
-		if m, ok := s[key].(map[string]any); ok {
-			for _, x := range m {
-				undescribe(x)
-			}
-		}
-	}
-	for _, key := range []string{"items", "additionalProperties", "not"} {
-		undescribe(s[key])
-	}
-	for _, key := range []string{"allOf", "anyOf", "oneOf"} {
-		if l, ok := s[key].([]any); ok {
-			for _, x := range l {
-				undescribe(x)
-			}
-		}
-	}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -34,8 +34,8 @@ var kubernetes = []module{
 }
 
 // systems are the modules whose custom resource definitions are embedded. Those
-// of the Flux controllers, Gatekeeper, Traefik and 1Password have the versions
-// that the lab runs (lab/go.mod, lab/crds/go.mod).
+// of the Flux controllers, Gatekeeper and the systems of the blueprint have the versions
+// that the lab has (lab/go.mod, lab/crds/go.mod).
 var systems = []module{
 	{path: "github.com/fluxcd/source-controller", version: "v1.9.6", name: "flux-source-controller", files: "config/crd/bases/*.yaml"},
 	{path: "github.com/fluxcd/kustomize-controller", version: "v1.9.5", name: "flux-kustomize-controller", files: "config/crd/bases/*.yaml"},
@@ -45,8 +45,10 @@ var systems = []module{
 	{path: "github.com/fluxcd/image-automation-controller", version: "v1.2.4", name: "flux-image-automation-controller", files: "config/crd/bases/*.yaml"},
 	{path: "github.com/open-policy-agent/gatekeeper/v3", version: "v3.23.1", name: "gatekeeper", files: "charts/gatekeeper/crds/*.yaml"},
 	{path: "github.com/traefik/traefik/v3", version: "v3.7.13", name: "traefik", files: "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"},
-	{path: "github.com/1Password/onepassword-operator", version: "v1.8.1", name: "onepassword-operator", files: "config/crd/bases/*.yaml"},
-	{path: "github.com/prometheus-operator/prometheus-operator", version: "v0.85.0", name: "prometheus-operator", files: "example/prometheus-operator-crd-full/*.yaml"},
+	{path: "github.com/1Password/onepassword-operator", version: "v1.12.0", name: "onepassword-operator", files: "config/crd/bases/*.yaml"},
+	{path: "github.com/prometheus-operator/prometheus-operator", version: "v0.93.1", name: "prometheus-operator", files: "example/prometheus-operator-crd-full/*.yaml"},
+	{path: "github.com/longhorn/longhorn-manager", version: "v1.12.0", name: "longhorn", files: "k8s/crds.yaml"},
+	{path: "github.com/rancher/system-upgrade-controller", version: "v0.20.1", name: "system-upgrade-controller", files: "pkg/crds/yaml/generated/*.yaml"},
 	{path: "github.com/cert-manager/cert-manager", version: "v1.21.2", name: "cert-manager", files: "deploy/crds/*.yaml"},
 	// The experimental channel has all that the standard one has.
 	{path: "sigs.k8s.io/gateway-api", version: "v1.6.0", name: "gateway-api", files: "config/crd/experimental/*.yaml"},
