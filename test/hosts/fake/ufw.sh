@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Stands in for ufw.
+if [ -e /run/ufw-active ]; then echo "Status: active"; else echo "Status: inactive"; fi
