@@ -96,10 +96,13 @@ func (l *Lab) prepare(s settings) error {
 	if err := l.makeScratch(); err != nil {
 		return err
 	}
-	for _, name := range append([]string{"gatekeeper"}, fluxControllers...) {
+	for _, name := range append([]string{"gatekeeper", "onepassword-operator"}, fluxControllers...) {
 		if err := errors.Join(os.MkdirAll(l.path("data", name), 0o700), os.MkdirAll(filepath.Join(l.scratch(), name), 0o700)); err != nil {
 			return err
 		}
+	}
+	if err := report.WriteFile(l.path("data", "onepassword-operator", "namespace"), []byte(operatorNamespace+"\n"), 0o600); err != nil {
+		return err
 	}
 	cert, err := pki.Ensure(l.path("pki"), certs())
 	if err != nil {

@@ -44,13 +44,19 @@ func certs() []pki.Cert {
 		user, groups := serviceAccount("flux-system", c)
 		list = append(list, pki.Cert{Name: c, User: user, Groups: groups, Client: true})
 	}
-	user, groups := serviceAccount("gatekeeper-system", "gatekeeper-admin")
-	return append(list, pki.Cert{Name: "gatekeeper", User: user, Groups: groups, Client: true})
+	for name, account := range map[string][2]string{
+		"gatekeeper":           {"gatekeeper-system", "gatekeeper-admin"},
+		"onepassword-operator": {operatorNamespace, operatorAccount},
+	} {
+		user, groups := serviceAccount(account[0], account[1])
+		list = append(list, pki.Cert{Name: name, User: user, Groups: groups, Client: true})
+	}
+	return list
 }
 
 // kubeconfigs names the client certificates that a kubeconfig is written for.
 func kubeconfigs() []string {
-	return append([]string{"admin", "supervisor", "kube-controller-manager", "kube-scheduler", "kwok", "gatekeeper", "git"}, fluxControllers...)
+	return append([]string{"admin", "supervisor", "kube-controller-manager", "kube-scheduler", "kwok", "gatekeeper", "onepassword-operator", "git"}, fluxControllers...)
 }
 
 // components is the lab, declared: every part with what it needs. The order of
@@ -64,7 +70,17 @@ func (l *Lab) components(s settings) []supervisor.Component {
 		Program: l.Programs.Path, Data: data("etcd"), PKI: cert, Client: "supervisor",
 		Etcd: p.addr("etcd"), EtcdPeer: p.addr("etcd-peer"), EtcdMetrics: p.addr("etcd-metrics"), APIServer: p.addr("kube-apiserver"),
 	}.Components()
+	for i := range list {
+		if list[i].Name == "kube-apiserver" {
+			list[i].Needs = append(list[i].Needs, "policies-forgotten")
+		}
+	}
 	list = append(list, []supervisor.Component{
+		{
+			Name:  "policies-forgotten",
+			Needs: []string{"etcd"},
+			Task:  func(ctx context.Context) error { return l.forgetPolicies(ctx, s) },
+		},
 		{
 			Name:  "kube-controller-manager",
 			Needs: []string{"kube-apiserver"},
@@ -136,6 +152,11 @@ func (l *Lab) components(s settings) []supervisor.Component {
 			Needs: []string{"registry"},
 			Task:  func(ctx context.Context) error { return l.seedImage(ctx, s) },
 		},
+		{
+			Name:  "charts",
+			Needs: []string{"registry"},
+			Task:  func(ctx context.Context) error { return l.seedCharts(ctx, s) },
+		},
 	}...)
 	for _, name := range fluxControllers {
 		list = append(list, l.fluxController(name, p, probes))
@@ -179,6 +200,38 @@ func (l *Lab) components(s settings) []supervisor.Component {
 			Name:  "gatekeeper-webhook",
 			Needs: []string{"gatekeeper"},
 			Task:  func(ctx context.Context) error { return l.registerWebhook(ctx, s) },
+		},
+		supervisor.Component{
+			Name:  "onepassword-connect",
+			Needs: []string{"git-seed"}, // which items there are stands in Git
+			Path:  l.Self,
+			Args:  []string{"lab", "serve-connect", "--dir=" + l.Dir},
+			Ready: probes.http("http://" + p.addr("onepassword-connect") + "/heartbeat"),
+		},
+		supervisor.Component{
+			Name:  "onepassword-rights",
+			Needs: []string{"flux-sync"}, // Flux applies the role
+			Task:  l.bindOperator,
+		},
+		supervisor.Component{
+			Name:  "onepassword-operator",
+			Needs: []string{"onepassword-rights", "onepassword-connect"},
+			Path:  l.Programs.Path("onepassword-operator"),
+			Args: []string{
+				"--health-probe-bind-address=" + p.addr("onepassword-operator"), "--metrics-bind-address=0",
+				"--zap-devel=false", "--zap-stacktrace-level=panic",
+			},
+			Env: []string{
+				"KUBECONFIG=" + l.kubeconfig("onepassword-operator"),
+				"NAMESPACE_FILE=" + l.path("data", "onepassword-operator", "namespace"),
+				"WATCH_NAMESPACE=", // all
+				"OP_CONNECT_HOST=http://" + p.addr("onepassword-connect"), "OP_CONNECT_TOKEN=" + s.ConnectToken,
+				// How often it looks for changed values. Ten minutes by default; a
+				// person is waiting here.
+				"POLLING_INTERVAL=5",
+				"AUTO_RESTART=true",
+			},
+			Ready: probes.http("http://" + p.addr("onepassword-operator") + "/readyz"),
 		},
 		supervisor.Component{
 			Name:  "flux-sync",
@@ -242,7 +295,7 @@ func (l *Lab) fluxController(name string, p Ports, probes *probes) supervisor.Co
 
 // mode says whether a component is the real program or stands in for something.
 func mode(name string) string {
-	if name == "kwok" {
+	if name == "kwok" || name == "onepassword-connect" {
 		return "simulated"
 	}
 	return "real"

@@ -193,6 +193,12 @@ func (st fluxState) behind() string {
 	if !slices.ContainsFunc(st.kustomizations, func(k Kustomization) bool { return k.Name == syncName }) {
 		return "Kustomization " + syncName + " is not there yet"
 	}
+	// One that has failed says more than one before it that is still under way.
+	for _, k := range st.kustomizations {
+		if st.gaveUp(k) {
+			return "Kustomization " + k.Name + ": " + k.Message
+		}
+	}
 	for _, k := range st.kustomizations {
 		if !k.Suspended && (!k.Ready || k.Revision != st.revision) {
 			msg := k.Message
@@ -404,11 +410,15 @@ type secondTry struct {
 	restarts int // of all components, when it was asked for
 }
 
+// gaveUp reports whether kustomize-controller gave up on the newest revision.
+func (st fluxState) gaveUp(k Kustomization) bool {
+	return st.revision != "" && !k.Suspended && !k.Ready && k.attempted == st.revision && failureReasons[k.reason]
+}
+
 // failures returns the failure of the first Kustomization that has failed twice.
 func (l *Lab) failures(ctx context.Context, c client.Client, st fluxState, retries map[string]secondTry) error {
 	for _, k := range st.kustomizations {
-		failed := st.revision != "" && !k.Suspended && !k.Ready && k.attempted == st.revision && failureReasons[k.reason]
-		if !failed {
+		if !st.gaveUp(k) {
 			continue
 		}
 		again, err := l.failedTwice(ctx, c, kustomizationKind, k.key, k.handled, retries)

@@ -100,6 +100,11 @@ func TestBehind(t *testing.T) {
 			[]kustomizev1.Kustomization{root, kustomization("apps-staging", newRev, failed("BuildFailed", "no such file"))},
 			"Kustomization apps-staging: no such file",
 		},
+		"one failed after one that is under way": {
+			[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)},
+			[]kustomizev1.Kustomization{root, kustomization("infra-services", oldRev, nil), kustomization("apps-staging", newRev, failed("BuildFailed", "no such file"))},
+			"Kustomization apps-staging: no such file",
+		},
 		"one whose spec has changed since": {
 			[]sourcev1.GitRepository{gitRepository(newRev, sourceReady)},
 			[]kustomizev1.Kustomization{root, kustomization("apps-staging", newRev, func(k *kustomizev1.Kustomization) { k.Generation = 3 })},

@@ -138,6 +138,9 @@ type settings struct {
 	Version  string `json:"version"` // Kubernetes version of its data
 	Ports    Ports  `json:"ports"`
 	Password string `json:"password"` // of the Git server; the file is 0600
+
+	// ConnectToken is what the simulated 1Password Connect asks for.
+	ConnectToken string `json:"connectToken"`
 }
 
 // loadSettings returns the settings, or os.ErrNotExist when there is no lab.
@@ -171,6 +174,9 @@ func (l *Lab) ensureSettings() (settings, error) {
 		s = settings{Format: format, Version: programs.Version("kube-apiserver"), Password: rand.Text()}
 	case err != nil:
 		return s, err
+	}
+	if s.ConnectToken == "" {
+		s.ConnectToken = rand.Text()
 	}
 	if s.Ports.Base == 0 || !s.Ports.free() {
 		if s.Ports, err = choosePorts(); err != nil {

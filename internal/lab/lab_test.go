@@ -378,7 +378,7 @@ func TestNotRunning(t *testing.T) {
 		t.Errorf("status %+v, %v", rep, err)
 	}
 	b, err := json.Marshal(rep)
-	if err != nil || !bytes.Contains(b, []byte(`"components":[],"kustomizations":[],"phases":[]`)) {
+	if err != nil || !bytes.Contains(b, []byte(`"components":[],"kustomizations":[],"systems":[],"phases":[]`)) {
 		t.Errorf("status without a lab: %s, %v; want empty lists, not null", b, err)
 	}
 	if got := tree(t, l.Dir); len(got) != 0 {

@@ -26,6 +26,7 @@ var portNames = []string{
 	"image-reflector-controller", "image-reflector-controller-metrics",
 	"image-automation-controller", "image-automation-controller-metrics",
 	"gatekeeper", "gatekeeper-metrics", "gatekeeper-webhook",
+	"onepassword-connect", "onepassword-operator",
 }
 
 // get returns the port of a name.
@@ -65,7 +66,7 @@ func (p Ports) free() bool {
 // the same, the component that finds its port taken fails to start, says so, and `lab
 // down` and `lab up` choose anew.
 func choosePorts() (Ports, error) {
-	base, err := ports.Block(len(portNames)+37, len(portNames)) // room to grow
+	base, err := ports.Block(len(portNames)+35, len(portNames)) // room to grow
 	return Ports{Base: base}, err
 }
 

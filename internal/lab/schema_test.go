@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,32 +12,10 @@ import (
 
 	"lumacore.dev/lumacore/internal/lab/supervisor"
 	"lumacore.dev/lumacore/internal/report"
+	"lumacore.dev/lumacore/internal/schematest"
 )
 
 const reportSchema = "../../docs/reference/lab-report.schema.json"
-
-// compileSchema returns the published schema, to validate with and as plain data.
-func compileSchema(t *testing.T) (*jsonschema.Schema, map[string]any) {
-	t.Helper()
-	f, err := os.Open(reportSchema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	doc, err := jsonschema.UnmarshalJSON(f)
-	if err != nil {
-		t.Fatalf("%s is not JSON: %v", reportSchema, err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("lab-report.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("lab-report.json")
-	if err != nil {
-		t.Fatalf("%s is not a JSON Schema: %v", reportSchema, err)
-	}
-	return s, doc.(map[string]any)
-}
 
 // instance returns v as the validator wants it: what its JSON form decodes to.
 func instance(t *testing.T, v any) any {
@@ -61,7 +38,8 @@ func sampleReport() *Report {
 			{Name: "flux-system", Ready: true, Revision: "main@sha1:4e04d0423dcd7bd0a6bc2b3bd5e40f75ba4a05d6", Message: "Applied revision"},
 			{Name: "apps-prod", Environment: "prod", Suspended: true, Message: "production is released by hand"},
 		},
-		Phases: []Phase{{Name: "control plane", Seconds: 3.5}, {Name: "total", Seconds: 33}},
+		Systems: []System{{"nodes", isSimulated, "KWOK"}, {"cert-manager", isNotHere, "its chart"}, {"gatekeeper", isReal, ""}},
+		Phases:  []Phase{{Name: "control plane", Seconds: 3.5}, {Name: "total", Seconds: 33}},
 	}
 	for _, state := range []supervisor.State{
 		supervisor.Waiting, supervisor.Starting, supervisor.Ready, supervisor.Unready,
@@ -77,12 +55,12 @@ func sampleReport() *Report {
 }
 
 func TestReportSchemaAccepts(t *testing.T) {
-	schema, _ := compileSchema(t)
+	schema, _ := schematest.File(t, reportSchema)
 	for name, rep := range map[string]*Report{
 		"a lab with everything": sampleReport(),
 		"a lab that does not run": {
 			TypeMeta: report.Meta("LabReport"), Dir: "/tmp/lab", Message: "not running; start it with: lumacore lab up",
-			Components: []Component{}, Kustomizations: []Kustomization{}, Phases: []Phase{},
+			Components: []Component{}, Kustomizations: []Kustomization{}, Systems: []System{}, Phases: []Phase{},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,13 +73,14 @@ func TestReportSchemaAccepts(t *testing.T) {
 
 // A schema that takes everything would pass the test above too.
 func TestReportSchemaRefuses(t *testing.T) {
-	schema, _ := compileSchema(t)
+	schema, _ := schematest.File(t, reportSchema)
 	for name, spoil := range map[string]func(*Report){
 		"another kind":                func(r *Report) { r.Kind = "LabPushReport" },
 		"not ready, and no reason":    func(r *Report) { r.Ready = false },
 		"null for a list":             func(r *Report) { r.Phases = nil },
 		"a state that does not exist": func(r *Report) { r.Components[0].State = "fine" },
 		"a mode that does not exist":  func(r *Report) { r.Components[0].Mode = "almost real" },
+		"a system that is nothing":    func(r *Report) { r.Systems[0].Is = "planned" },
 		"a component without a name":  func(r *Report) { r.Components[0].Name = "" },
 		"a phase of negative length":  func(r *Report) { r.Phases[0].Seconds = -1 },
 	} {
@@ -118,7 +97,7 @@ func TestReportSchemaRefuses(t *testing.T) {
 // TestReportSchemaNamesEveryField holds the schema's properties against the
 // fields of the Go types, and what it requires against what is always written.
 func TestReportSchemaNamesEveryField(t *testing.T) {
-	_, doc := compileSchema(t)
+	_, doc := schematest.File(t, reportSchema)
 	defs := doc["$defs"].(map[string]any)
 	for _, c := range []struct {
 		name   string
@@ -128,6 +107,7 @@ func TestReportSchemaNamesEveryField(t *testing.T) {
 		{"the report", doc, reflect.TypeFor[Report]()},
 		{"component", defs["component"], reflect.TypeFor[Component]()},
 		{"kustomization", defs["kustomization"], reflect.TypeFor[Kustomization]()},
+		{"system", defs["system"], reflect.TypeFor[System]()},
 		{"phase", defs["phase"], reflect.TypeFor[Phase]()},
 	} {
 		t.Run(c.name, func(t *testing.T) {

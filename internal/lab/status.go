@@ -27,7 +27,8 @@ type Report struct {
 	Message        string          `json:"message,omitempty"` // why it is not ready
 	Components     []Component     `json:"components"`
 	Kustomizations []Kustomization `json:"kustomizations"`
-	Phases         []Phase         `json:"phases"` // of the last `lab up` that started it
+	Systems        []System        `json:"systems"` // of the blueprint
+	Phases         []Phase         `json:"phases"`  // of the last `lab up` that started it
 
 	running bool
 }
@@ -48,7 +49,7 @@ type Component struct {
 func (l *Lab) Status(ctx context.Context) (*Report, error) {
 	rep := &Report{
 		TypeMeta: report.Meta("LabReport"), Dir: l.Dir,
-		Components: []Component{}, Kustomizations: []Kustomization{}, Phases: []Phase{},
+		Components: []Component{}, Kustomizations: []Kustomization{}, Systems: []System{}, Phases: []Phase{},
 	}
 	if !l.Running() {
 		rep.Message = "not running; start it with: lumacore lab up"
@@ -97,6 +98,11 @@ func (l *Lab) Status(ctx context.Context) (*Report, error) {
 		return rep, nil
 	}
 	rep.Kustomizations = append(rep.Kustomizations, flux.kustomizations...)
+	if list, err := systems(ctx, c); err != nil {
+		rep.Message = or(rep.Message, "what runs here could not be read: "+err.Error())
+	} else {
+		rep.Systems = list
+	}
 	rep.Message = or(rep.Message, flux.behind())
 	rep.Ready = rep.Message == ""
 	return rep, nil
@@ -175,6 +181,17 @@ func (r *Report) Text(s *report.Streams, w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if len(r.Systems) > 0 {
+		fmt.Fprintln(w)
+		t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "SYSTEM\tIS\tWHY")
+		for _, s := range r.Systems {
+			fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Is, s.Why)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
 	}
 	if len(r.Phases) > 0 {
 		var parts []string

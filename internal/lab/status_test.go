@@ -41,6 +41,11 @@ func TestReportText(t *testing.T) {
 	for name, rep := range map[string]*Report{
 		"ready": {
 			Ready: true, Dir: "/LAB", Components: components, Kustomizations: kustomizations, running: true,
+			Systems: []System{
+				{"nodes, pods, volumes", isSimulated, "KWOK reports them as ready"},
+				{"gatekeeper", isReal, "a process"},
+				{"traefik", isNotHere, "its chart cannot be fetched without network"},
+			},
 			Phases: []Phase{{"control plane", 4.2}, {"controllers", 11.63}, {"reconcile", 65}, {"total", 80.83}},
 		},
 		"not-ready": {

@@ -29,11 +29,7 @@ func TestKillEachComponentDuringAPush(t *testing.T) {
 			c.addConfigMap("crash", value)
 			c.commit("feat: " + value)
 
-			now := shared.status(t)
-			if !now.Ready {
-				t.Fatalf("before the kill: %s", now.Message)
-			}
-			pid := now.Components[i].PID
+			pid := shared.ready(t).Components[i].PID
 			type outcome struct {
 				r result
 			}
@@ -88,8 +84,8 @@ func TestKillTheSupervisor(t *testing.T) {
 		t.Errorf("push: exit %d\n%s", r.code, r.stderr)
 	}
 	shared.run(t, "lab", "up")
-	after := shared.status(t)
-	if !after.Ready || len(after.Components) != len(before.Components) {
+	after := shared.ready(t)
+	if len(after.Components) != len(before.Components) {
 		t.Fatalf("%+v", after)
 	}
 	for i, c := range before.Components {
@@ -107,9 +103,7 @@ func TestKillEverything(t *testing.T) {
 		_ = syscall.Kill(c.PID, syscall.SIGKILL)
 	}
 	shared.run(t, "lab", "up")
-	if rep := shared.status(t); !rep.Ready {
-		t.Error(rep.Message)
-	}
+	shared.ready(t)
 }
 
 func (l *testLab) supervisor(t testing.TB) int {
@@ -129,6 +123,7 @@ func (l *testLab) supervisor(t testing.TB) int {
 // Beside it the shared lab runs on: two labs in two folders.
 func TestInterruptedUpAndTwoLabs(t *testing.T) {
 	scratch := shm(t)
+	before := shared.ready(t)
 	l := &testLab{dir: filepath.Join(t.TempDir(), "second lab")} // with a space, as people have
 	for _, until := range []string{"state.json", filepath.Join("run", "kube-apiserver.pid"), filepath.Join("run", "source-controller.pid")} {
 		_ = os.Remove(filepath.Join(l.dir, until)) // of the start before
@@ -166,11 +161,11 @@ func TestInterruptedUpAndTwoLabs(t *testing.T) {
 	_ = cmd.Wait()
 	l.nothingLeft(t, scratch)
 	l.run(t, "lab", "up")
-	if rep := l.status(t); !rep.Ready {
-		t.Fatal(rep.Message)
-	}
-	if rep := shared.status(t); !rep.Ready {
-		t.Errorf("the first lab: %s", rep.Message)
+	l.ready(t)
+	for i, c := range shared.ready(t).Components {
+		if was := before.Components[i]; c.PID != was.PID {
+			t.Errorf("%s of the first lab was process %d and is %d", c.Name, was.PID, c.PID)
+		}
 	}
 	if a, b := l.basePort(t), shared.basePort(t); a == b {
 		t.Errorf("both labs have ports from %d", a)

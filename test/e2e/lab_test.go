@@ -165,6 +165,20 @@ func (l *testLab) status(t testing.TB) labReport {
 	return rep
 }
 
+// ready waits until the lab is, and returns its status. It may not be at any one moment:
+// image automation commits when it likes, and staging follows.
+func (l *testLab) ready(t testing.TB) labReport {
+	t.Helper()
+	var rep labReport
+	eventually(t, time.Minute, l.dir+" is ready", func() error {
+		if rep = l.status(t); !rep.Ready {
+			return errors.New(rep.Message)
+		}
+		return nil
+	})
+	return rep
+}
+
 func (l *testLab) client(t testing.TB) client.Client {
 	t.Helper()
 	if l.cli == nil {

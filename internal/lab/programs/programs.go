@@ -20,11 +20,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/tools/txtar"
 
@@ -39,10 +41,23 @@ var sources []byte
 // set is a Go module and what is built from it.
 type set struct {
 	module   string // folder in sources.txtar
+	name     string // of the set, where a module has several; "" is the module's
 	goos     string // platform of the programs; "" is this machine's
 	ldflags  func() string
+	edit     *edit
 	packages []Program
 }
+
+func (s set) key() string {
+	if s.name != "" {
+		return s.name
+	}
+	return s.module
+}
+
+// edit is a change to one file of a module that a program needs in order to run as a
+// plain process.
+type edit struct{ module, file, old, new string }
 
 // Program is one program of the lab.
 type Program struct {
@@ -79,6 +94,14 @@ var sets = []set{
 	{module: "beacon", goos: "linux", ldflags: func() string { return beaconFlags(BeaconVersion) }, packages: []Program{
 		{"beacon", "lumacore.dev/beacon", "beacon"},
 	}},
+	// The operator does not start where this file is not, although it wants the
+	// namespace only for a Connect that it would manage itself.
+	{module: "lab", name: "operator", ldflags: func() string { return "-s -w" }, edit: &edit{
+		module: "github.com/1Password/onepassword-operator", file: "pkg/utils/k8sutil.go",
+		old: `"/var/run/secrets/kubernetes.io/serviceaccount/namespace"`, new: `os.Getenv("NAMESPACE_FILE")`,
+	}, packages: []Program{
+		{"onepassword-operator", "github.com/1Password/onepassword-operator/cmd", "cmd"},
+	}},
 }
 
 // manifest is a group of files of a module that the lab needs at run time.
@@ -86,20 +109,25 @@ type manifest struct {
 	group  string // folder in the cache
 	module string // Go module that has them
 	globs  []string
+	tree   string // or a folder with all that is below
+	bare   bool   // without descriptions, which cost the API server more than all the rest
+	chart  bool   // they are templates of a Helm chart: what it would insert is left out
 }
 
 // The first go.mod that names a module decides its version: lab's programs bring
 // their own definitions, lab/crds pins those of systems that run elsewhere.
 var manifests = map[string][]manifest{
 	"lab": {
-		{"crds", "github.com/fluxcd/source-controller", []string{"config/crd/bases/*.yaml"}},
-		{"crds", "github.com/fluxcd/kustomize-controller", []string{"config/crd/bases/*.yaml"}},
-		{"crds", "github.com/fluxcd/helm-controller", []string{"config/crd/bases/*.yaml"}},
-		{"crds", "github.com/fluxcd/notification-controller", []string{"config/crd/bases/*.yaml"}},
-		{"crds", "github.com/fluxcd/image-reflector-controller", []string{"config/crd/bases/*.yaml"}},
-		{"crds", "github.com/fluxcd/image-automation-controller", []string{"config/crd/bases/*.yaml"}},
-		{"crds", "github.com/open-policy-agent/gatekeeper/v3", []string{"charts/gatekeeper/crds/*.yaml"}},
-		{"stages", "sigs.k8s.io/kwok", []string{
+		{group: "crds", module: "github.com/fluxcd/source-controller", globs: []string{"config/crd/bases/*.yaml"}},
+		{group: "crds", module: "github.com/fluxcd/kustomize-controller", globs: []string{"config/crd/bases/*.yaml"}},
+		{group: "crds", module: "github.com/fluxcd/helm-controller", globs: []string{"config/crd/bases/*.yaml"}},
+		{group: "crds", module: "github.com/fluxcd/notification-controller", globs: []string{"config/crd/bases/*.yaml"}},
+		{group: "crds", module: "github.com/fluxcd/image-reflector-controller", globs: []string{"config/crd/bases/*.yaml"}},
+		{group: "crds", module: "github.com/fluxcd/image-automation-controller", globs: []string{"config/crd/bases/*.yaml"}},
+		{group: "crds", module: "github.com/open-policy-agent/gatekeeper/v3", globs: []string{"charts/gatekeeper/crds/*.yaml"}},
+		{group: "crds", module: "github.com/1Password/onepassword-operator", globs: []string{"config/crd/bases/*.yaml"}},
+		{group: "charts", module: "github.com/open-policy-agent/gatekeeper/v3", tree: "charts/gatekeeper"},
+		{group: "stages", module: "sigs.k8s.io/kwok", globs: []string{
 			"kustomize/stage/node/fast/node-initialize.yaml",
 			"kustomize/stage/node/heartbeat/node-heartbeat.yaml",
 			"kustomize/stage/pod/fast/pod-*.yaml",
@@ -107,9 +135,30 @@ var manifests = map[string][]manifest{
 		}},
 	},
 	"crds": {
-		{"crds", "github.com/traefik/traefik/v3", []string{"docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"}},
-		{"crds", "github.com/1Password/onepassword-operator", []string{"config/crd/bases/*.yaml"}},
+		{group: "crds", module: "github.com/traefik/traefik/v3", globs: []string{"docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"}, bare: true},
+		{group: "crds", module: "github.com/prometheus-operator/prometheus-operator", globs: []string{"example/prometheus-operator-crd/*.yaml"}, bare: true},
+		{group: "crds", module: "github.com/longhorn/longhorn-manager", globs: []string{"k8s/crds.yaml"}, bare: true, chart: true},
+		// AGPL: its definitions are read from the module where the lab runs. Nothing of
+		// it is in this repository or in the binary.
+		{group: "crds", module: "github.com/controlplaneio-fluxcd/flux-operator", globs: []string{"config/crd/bases/*.yaml"}, bare: true},
+		{group: "crds", module: "github.com/rancher/system-upgrade-controller", globs: []string{"pkg/crds/yaml/generated/*.yaml"}, bare: true},
+		{group: "crds", module: "github.com/cert-manager/cert-manager", globs: []string{"deploy/crds/*.yaml"}, bare: true},
 	},
+}
+
+// Charts returns the names of the charts that are gathered: folders of the group
+// "charts".
+func Charts() []string {
+	var names []string
+	for _, ms := range manifests {
+		for _, m := range ms {
+			if m.group == "charts" {
+				names = append(names, path.Base(m.tree))
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // BeaconVersion is the version of beacon's image that a new lab has; it is the
@@ -130,8 +179,11 @@ func beaconFlags(version string) string { return "-s -w -X main.version=" + vers
 // cache directory.
 type Cache struct {
 	root    string
-	keys    map[string]string // module -> folder of its programs
+	keys    map[string]string // set -> folder of its programs
 	sources map[string]string // module -> folder of its sources
+
+	definitions sync.Once
+	defined     map[[2]string]definition // by group and kind
 }
 
 // DefaultCache returns $LUMACORE_CACHE or the lumacore folder of the user's
@@ -169,7 +221,11 @@ func OpenCache(root, goVersion string) *Cache {
 		if goos == "" {
 			goos = runtime.GOOS
 		}
-		c.keys[s.module] = s.module + "-" + hash(s.module, goVersion, goos, runtime.GOARCH, s.ldflags())
+		parts := []string{goVersion, goos, runtime.GOARCH, s.ldflags()}
+		if s.edit != nil {
+			parts = append(parts, fmt.Sprint(*s.edit))
+		}
+		c.keys[s.key()] = s.key() + "-" + hash(s.module, parts...)
 	}
 	var globs bytes.Buffer
 	fmt.Fprint(&globs, manifests)
@@ -182,7 +238,7 @@ func (c *Cache) Path(name string) string {
 	for _, s := range sets {
 		for _, p := range s.packages {
 			if p.Name == name {
-				return filepath.Join(c.root, "programs", c.keys[s.module], name)
+				return filepath.Join(c.root, "programs", c.keys[s.key()], name)
 			}
 		}
 	}
@@ -220,9 +276,12 @@ func (c *Cache) missing(s set, of []string) []Program {
 }
 
 // Complete reports whether nothing has to be built or gathered.
-func (c *Cache) Complete() bool {
+func (c *Cache) Complete() bool { return c.Gathered() && len(c.Missing()) == 0 }
+
+// Gathered reports whether the manifests are there.
+func (c *Cache) Gathered() bool {
 	_, err := os.Stat(filepath.Join(c.root, "programs", c.keys["manifests"]))
-	return err == nil && len(c.Missing()) == 0
+	return err == nil
 }
 
 // Names returns the names of all programs, in the order of need.

@@ -143,7 +143,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("Version(%s) = %q, want none", name, v)
 		}
 	}
-	if len(Names()) != 14 {
+	if len(Names()) != 15 {
 		t.Errorf("%d programs: %v", len(Names()), Names())
 	}
 }
@@ -177,8 +177,8 @@ func TestKeys(t *testing.T) {
 		slices.Sort(list)
 		return strings.Join(list, " ")
 	}
-	if got := changed(keys("go1.26.1")); got != "beacon lab" {
-		t.Errorf("another Go version changes %q, want beacon lab", got)
+	if got := changed(keys("go1.26.1")); got != "beacon lab operator" {
+		t.Errorf("another Go version changes %q, want beacon lab operator", got)
 	}
 	t.Run("flags", func(t *testing.T) {
 		other := slices.Clone(sets)
@@ -196,13 +196,21 @@ func TestKeys(t *testing.T) {
 			t.Errorf("another platform of beacon changes %q, want beacon", got)
 		}
 	})
+	t.Run("edit", func(t *testing.T) {
+		other := slices.Clone(sets)
+		other[2].edit = &edit{"m", "f", "a", "b"}
+		replaceSets(t, other, manifests)
+		if got := changed(keys("go1.26.0")); got != "operator" {
+			t.Errorf("another edit changes %q, want operator", got)
+		}
+	})
 	t.Run("globs", func(t *testing.T) {
-		replaceSets(t, sets, map[string][]manifest{"lab": {{"crds", "example.org/m", []string{"*"}}}})
+		replaceSets(t, sets, map[string][]manifest{"lab": {{group: "crds", module: "example.org/m", globs: []string{"*"}}}})
 		if got := changed(keys("go1.26.0")); got != "manifests" {
 			t.Errorf("other manifests change %q, want manifests", got)
 		}
 	})
-	for file, want := range map[string]string{"lab/go.mod": "lab manifests", "lab/go.sum": "lab manifests", "crds/go.mod": "manifests", "beacon/main.go": "beacon"} {
+	for file, want := range map[string]string{"lab/go.mod": "lab manifests operator", "lab/go.sum": "lab manifests operator", "crds/go.mod": "manifests", "beacon/main.go": "beacon"} {
 		t.Run(file, func(t *testing.T) {
 			ar := txtar.Parse(sources)
 			i := slices.IndexFunc(ar.Files, func(f txtar.File) bool { return f.Name == file })
@@ -356,7 +364,7 @@ func TestBuildSome(t *testing.T) {
 	c := onlyBeacon(t)
 	other := sets[0]
 	other.packages = append(slices.Clone(other.packages), Program{"other", "lumacore.dev/beacon/no/such/package", "other"})
-	replaceSets(t, []set{other}, map[string][]manifest{"lab": {{"crds", "no/such/module", []string{"*"}}}})
+	replaceSets(t, []set{other}, map[string][]manifest{"lab": {{group: "crds", module: "no/such/module", globs: []string{"*"}}}})
 	if diff := cmp.Diff([]string{"beacon"}, c.Missing("beacon")); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
@@ -533,9 +541,50 @@ func TestBuildFails(t *testing.T) {
 	}
 }
 
+// The operator's edit is for the version that is pinned; one for another is an error.
+func TestEdit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("asks the go command for a module")
+	}
+	src, err := onlyBeacon(t).unpack("lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(allSets, func(s set) bool { return s.edit != nil })
+	e := *allSets[i].edit
+	dir := t.TempDir()
+	mod, err := e.apply(t.Context(), src, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "module", filepath.FromSlash(e.file)))
+	if err != nil || !bytes.Contains(text, []byte(e.new)) || bytes.Contains(text, []byte(e.old)) {
+		t.Errorf("%s is not edited: %v", e.file, err)
+	}
+	data, err := os.ReadFile(mod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := modfile.Parse(mod, data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := f.Replace[len(f.Replace)-1]; last.Old.Path != e.module || last.New.Path != filepath.Join(dir, "module") {
+		t.Errorf("the last replacement is %v", last)
+	}
+	e.old = "what is not there"
+	_, err = e.apply(t.Context(), src, t.TempDir())
+	want := e.file + " of module " + e.module + " has what is not there 0 times, want once: it has another version than this edit is for"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+var allSets = sets // tests replace them
+
 func TestGatherUnknownFile(t *testing.T) {
 	c := onlyBeacon(t)
-	manifests = map[string][]manifest{"lab": {{"crds", "github.com/fluxcd/source-controller", []string{"no/such/*.yaml"}}}}
+	manifests = map[string][]manifest{"lab": {{group: "crds", module: "github.com/fluxcd/source-controller", globs: []string{"no/such/*.yaml"}}}}
 	if testing.Short() {
 		t.Skip("asks the go command for a module")
 	}
@@ -546,6 +595,72 @@ func TestGatherUnknownFile(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{".lock"}, files(t, c)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// What the lab does not run has its definitions without texts, and without what a chart
+// would insert.
+func TestClean(t *testing.T) {
+	crd := func(labels, text string) string {
+		return `# generated
+kind: CustomResourceDefinition
+metadata:
+  labels:` + labels + `
+    own: ""
+  name: things.example.org
+spec:
+  versions:
+  - name: v1
+    schema:
+      openAPIV3Schema:
+        ` + text + `
+        properties:
+          description:
+            ` + text + `
+            type: string
+        type: object
+`
+	}
+	const template = ` {{- include "labels" . | nindent 4 }}`
+	bare := `---
+kind: CustomResourceDefinition
+metadata:
+  labels:
+    own: ""
+  name: things.example.org
+spec:
+  versions:
+  - name: v1
+    schema:
+      openAPIV3Schema:
+        properties:
+          description:
+            type: string
+        type: object
+`
+	for name, tt := range map[string]struct {
+		m        manifest
+		in, want string
+	}{
+		"as it is":         {manifest{}, crd(template, "description: a"), crd(template, "description: a")},
+		"chart":            {manifest{chart: true}, crd(template, "description: a"), crd(" ", "description: a")},
+		"bare":             {manifest{bare: true}, crd("", "description: a"), bare},
+		"several":          {manifest{bare: true}, crd("", "title: a") + "---\n# nothing\n---\n" + crd("", "example: a"), bare + bare},
+		"chart, bare":      {manifest{chart: true, bare: true}, crd(template, "description: a"), bare},
+		"of another shape": {manifest{bare: true}, "spec:\n  versions: all\n", "---\nspec:\n  versions: all\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.m.clean([]byte(tt.in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+	if _, err := (manifest{bare: true}).clean([]byte("a: [")); err == nil {
+		t.Error("what is no YAML is taken")
 	}
 }
 

@@ -161,7 +161,13 @@ func alive(pid int) bool {
 		return false
 	}
 	st, err := p.Status()
-	return err == nil && !slices.Contains(st, process.Zombie)
+	if err != nil || !slices.Contains(st, process.Zombie) {
+		return err == nil
+	}
+	// The first thread may have ended while others still hold the process's files, the
+	// lock among them.
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err == nil && len(threads) > 1
 }
 
 func readPID(t *testing.T, file string) int {
