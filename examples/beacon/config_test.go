@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -126,4 +127,27 @@ func TestUsageNamesEverything(t *testing.T) {
 			t.Errorf("help does not say %q:\n%s", want, text)
 		}
 	}
+}
+
+// FuzzParseConfig: whatever is accepted can be served with, and what is refused leaves
+// nothing behind.
+func FuzzParseConfig(f *testing.F) {
+	f.Add("-listen=127.0.0.1:0", "5s", "debug")
+	f.Add("-listen=[::1]:65536", "", "")
+	f.Add("-version", "-1s", "warn")
+	f.Fuzz(func(t *testing.T, arg, drain, level string) {
+		cfg, err := parseConfig([]string{arg}, env(map[string]string{"BEACON_DRAIN": drain, "BEACON_LOG_LEVEL": level}))
+		if err != nil {
+			if cfg != (config{}) {
+				t.Errorf("refused with %v, but returned %+v", err, cfg)
+			}
+			return
+		}
+		if _, _, err := net.SplitHostPort(cfg.listen); err != nil {
+			t.Errorf("accepted an address that nothing can listen on: %v", err)
+		}
+		if cfg.drain < 0 || cfg.shutdownTimeout < 0 {
+			t.Errorf("accepted a negative duration: %+v", cfg)
+		}
+	})
 }
