@@ -6,5 +6,6 @@ import "embed"
 
 // Files is the tree, rooted at this folder. This source file is not part of it.
 //
-//go:embed all:apps all:clusters all:infrastructure all:overlays all:policies *.md *.yaml .gitallowed
+//go:embed all:.github all:.gitlab all:.schemas all:apps all:clusters all:docs all:hosts all:infrastructure all:overlays all:policies
+//go:embed *.json5 *.md *.yaml *.yml .commitlintrc.yaml .editorconfig .gitallowed .markdownlint-cli2.yaml .gitlab-ci.yml .pre-commit-config.yaml CODEOWNERS
 var Files embed.FS

@@ -2,10 +2,12 @@ package docs
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,6 +47,9 @@ func (r *reader) run(t *testing.T, command string) (string, int) {
 	return string(out), sh.ProcessState.ExitCode()
 }
 
+// progress is what is only said when it takes long, as on a machine that is busy.
+var progress = regexp.MustCompile(`(?m)^rendered \d+ of \d+ Kustomizations and HelmReleases in .*\n`)
+
 // console runs the commands of a block and compares what they print with what
 // stands below each; a line "…" stands for any lines, and nothing for anything.
 func (r *reader) console(t *testing.T, b block) {
@@ -56,6 +61,7 @@ func (r *reader) console(t *testing.T, b block) {
 	for _, part := range strings.Split("\n"+b.code, "\n$ ")[1:] {
 		command, want, shown := strings.Cut(strings.TrimSuffix(part, "\n"), "\n")
 		got, status := r.run(t, command)
+		got = progress.ReplaceAllString(got, "")
 		if status != 0 {
 			t.Errorf("%s: %s\nends with %d:\n%s", r.page, command, status, got)
 		}
@@ -99,30 +105,54 @@ func like(want, got string) bool {
 	return regexp.MustCompile(`^` + b.String() + `$`).MatchString(strings.TrimRight(got, "\n") + "\n")
 }
 
-// TestCheckPage follows check.md: it writes the files that the page shows, runs the
-// commands, and last those of the CI jobs, which must make the reports that the
-// jobs hand on.
-func TestCheckPage(t *testing.T) {
-	const page = "check.md"
-	r := &reader{page: page, dir: t.TempDir()}
-	r.env = append(os.Environ(), "HOME="+t.TempDir(), "LUMACORE_CACHE="+t.TempDir(), "NO_COLOR=1")
-	var jobs []string
+// newReader is somebody who follows a page in a folder, with a home, a cache and a name
+// for Git of their own.
+func newReader(t *testing.T, page, dir string) *reader {
+	return &reader{page: page, dir: dir, env: append(os.Environ(), "HOME="+t.TempDir(), "LUMACORE_CACHE="+t.TempDir(), "NO_COLOR=1",
+		"GIT_CONFIG_SYSTEM=/dev/null", "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_AUTHOR_NAME=Owner", "GIT_AUTHOR_EMAIL=owner@example.org", "GIT_AUTHOR_DATE=2026-11-01T12:00:00Z",
+		"GIT_COMMITTER_NAME=Owner", "GIT_COMMITTER_EMAIL=owner@example.org", "GIT_COMMITTER_DATE=2026-11-01T12:00:00Z")}
+}
+
+// follow runs the commands of the page, of which there are so many blocks at least, and
+// writes the files that it shows. It returns the content of those by name.
+func (r *reader) follow(t *testing.T, atLeast int) map[string]string {
+	t.Helper()
+	files := map[string]string{}
 	ran := 0
-	for _, b := range readPage(t, page).blocks {
+	for _, b := range readPage(t, r.page).blocks {
 		switch b.language {
 		case "console":
 			r.console(t, b)
 			ran++
 		case "sh", "bash", "shell", "zsh":
-			t.Errorf("%s:%d: use a console block, so that the tests run it", page, b.line)
+			t.Errorf("%s:%d: use a console block, so that the tests run it", r.page, b.line)
 		case "yaml":
-			if name := r.file(t, b); strings.HasPrefix(name, ".") {
-				jobs = append(jobs, b.code)
+			if name := r.file(t, b); name != "" {
+				files[name] = b.code
 			}
 		}
 	}
-	if ran < 5 || len(jobs) != 3 {
-		t.Fatalf("%d blocks with commands and %d jobs: the page or the test is wrong", ran, len(jobs))
+	if ran < atLeast {
+		t.Fatalf("%s has %d blocks with commands: the page or the test is wrong", r.page, ran)
+	}
+	return files
+}
+
+// TestCheckPage follows check.md: it writes the files that the page shows, runs the
+// commands, and last those of the CI jobs, which must make the reports that the
+// jobs hand on.
+func TestCheckPage(t *testing.T) {
+	r := newReader(t, "check.md", t.TempDir())
+	var jobs []string
+	files := r.follow(t, 5)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if strings.HasPrefix(name, ".") {
+			jobs = append(jobs, files[name])
+		}
+	}
+	if len(jobs) != 3 {
+		t.Fatalf("%d jobs: the page or the test is wrong", len(jobs))
 	}
 
 	command := regexp.MustCompile(`(?m)^ *(?:- |- run: |entry: )(lumacore check.*)$`)

@@ -16,30 +16,11 @@ import (
 // TestDiffPage follows diff.md: it writes the files that the page shows, runs the
 // commands, and last the one of the CI job.
 func TestDiffPage(t *testing.T) {
-	const page = "diff.md"
-	r := &reader{page: page, dir: t.TempDir()}
-	r.env = append(os.Environ(), "HOME="+t.TempDir(), "LUMACORE_CACHE="+t.TempDir(), "NO_COLOR=1",
-		"GIT_CONFIG_SYSTEM=/dev/null", "GIT_CONFIG_GLOBAL=/dev/null",
-		"GIT_AUTHOR_NAME=owner", "GIT_AUTHOR_EMAIL=owner@example.com", "GIT_AUTHOR_DATE=2026-11-01T12:00:00Z",
-		"GIT_COMMITTER_NAME=owner", "GIT_COMMITTER_EMAIL=owner@example.com", "GIT_COMMITTER_DATE=2026-11-01T12:00:00Z")
-	job := ""
-	ran := 0
-	for _, b := range readPage(t, page).blocks {
-		switch b.language {
-		case "console":
-			r.console(t, b)
-			ran++
-		case "sh", "bash", "shell", "zsh":
-			t.Errorf("%s:%d: use a console block, so that the tests run it", page, b.line)
-		case "yaml":
-			if r.file(t, b) == ".gitlab-ci.yml" {
-				job = b.code
-			}
-		}
-	}
+	r := newReader(t, "diff.md", t.TempDir())
+	job := r.follow(t, 4)[".gitlab-ci.yml"]
 	command := regexp.MustCompile(`(?m)^ *- (lumacore diff.*)$`).FindStringSubmatch(job)
-	if ran < 4 || command == nil {
-		t.Fatalf("%d blocks with commands, and this job: %q: the page or the test is wrong", ran, job)
+	if command == nil {
+		t.Fatalf("this job: %q: the page or the test is wrong", job)
 	}
 	r.env = append(r.env, "CI_MERGE_REQUEST_DIFF_BASE_SHA=HEAD~1")
 	if out, status := r.run(t, command[1]); status != 0 {

@@ -15,9 +15,12 @@ done
 
 if go test -tags=e2e -count=1 -p=1 -v "$@" "${packages[@]}" 2>&1 |
   tee build/e2e.log |
-  grep --line-buffered -E '^(=== RUN|--- |ok|FAIL|panic:|testing: warning|exit status)|^ *--- (FAIL|SKIP)|not run:'; then
+  grep --line-buffered -E '^(=== RUN|--- |ok|FAIL|panic:|testing: warning|exit status)|^ *--- (FAIL|SKIP)|^ +[a-z0-9_]+_test\.go:[0-9]+: |not run:'; then
   exit 0
 fi
 echo "the end of build/e2e.log:" >&2
 tail -n 80 build/e2e.log >&2
+# Last, where nobody has to look for it: what the tests said, with the lines that follow.
+echo "what the tests said:" >&2
+grep -E -A 12 '^ +[a-z0-9_]+_test\.go:[0-9]+: ' build/e2e.log | head -n 100 >&2 || true
 exit 1

@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Checks YAML files (yamllint) and shell scripts (shellcheck, shfmt). With --write it
-# formats the scripts instead. In CI everything runs; elsewhere, what is not installed
-# and cannot be is named as not run.
+# Checks YAML files (yamllint), workflows of GitHub (actionlint) and shell scripts
+# (shellcheck, shfmt). With --write it formats the scripts instead. In CI everything runs;
+# elsewhere, what is not installed and cannot be is named as not run.
 set -euo pipefail
 
 # Files of the repository, committed or about to be.
 list() { git ls-files --cached --others --exclude-standard --deduplicate -- "$@"; }
 
-yaml=() scripts=()
+yaml=() scripts=() workflows=()
 while IFS= read -r file; do
   if [ -f "$file" ]; then yaml+=("$file"); fi
 done < <(list '*.yaml' '*.yml')
 while IFS= read -r file; do
+  if [ -f "$file" ]; then workflows+=("$file"); fi
+done < <(list '*.github/workflows/*.yaml')
+while IFS= read -r file; do
   if [ -f "$file" ]; then scripts+=("$file"); fi
-done < <(list '*.sh' '.ci/run')
+done < <(list '*.sh' '.ci/run' 'blueprint/hosts/gitlab/hooks/pre-receive')
 
 if [ "${1-}" = --write ]; then
   exec bin/tools/shfmt -w "${scripts[@]}"
@@ -31,6 +34,8 @@ optional() {
 
 echo "yamllint: ${#yaml[@]} files"
 optional yamllint --strict "${yaml[@]}"
+echo "actionlint: ${#workflows[@]} files"
+bin/tools/actionlint "${workflows[@]}" || failed=true
 echo "shellcheck, shfmt: ${#scripts[@]} files"
 optional shellcheck "${scripts[@]}"
 bin/tools/shfmt -d "${scripts[@]}" || failed=true

@@ -19,6 +19,8 @@ fi
 package() {
   case "$1" in
   gcc) echo "gcc libc6-dev" ;;
+  mkdocs) echo "mkdocs mkdocs-material" ;;
+  ssh-keygen) echo "openssh-client" ;;
   *) echo "$1" ;;
   esac
 }

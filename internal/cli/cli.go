@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log"
@@ -72,7 +73,7 @@ EXIT STATUS
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return report.Misuse(cmd.CommandPath()+" --help", "%w", err)
 	})
-	root.AddCommand(newVersion(s), newLab(s), newCheck(s), newExplain(s), newRender(s), newDiff(s))
+	root.AddCommand(newVersion(s), newInit(s), newLab(s), newApp(s), newCheck(s), newExplain(s), newRender(s), newDiff(s), newGitLab(s))
 	// cobra adds these two when it runs, too late for unknownCommands.
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
@@ -114,7 +115,7 @@ func unknownCommands(cmd *cobra.Command) {
 			}
 			next := cmd.CommandPath() + " --help"
 			if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
-				next = "did you mean " + cmd.CommandPath() + " " + s[0] + "?"
+				next = "did you mean " + cmd.CommandPath() + " " + cmp.Or(report.Nearest(args[0], s), s[0]) + "?"
 			}
 			return report.Misuse(next, "%s has no command %q", cmd.CommandPath(), args[0])
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"lumacore.dev/lumacore/blueprint"
 	"lumacore.dev/lumacore/internal/check/registry"
 	"lumacore.dev/lumacore/internal/cli"
 	"lumacore.dev/lumacore/internal/cli/gendocs/pages"
@@ -49,5 +50,54 @@ func TestRulesPage(t *testing.T) {
 	}
 	if want := pages.Rules(registry.Gates); !bytes.Equal(got, want) {
 		t.Errorf("%s is not what the rules say; run: make docs", page)
+	}
+}
+
+// TestContentsPage holds the committed page of what is in the blueprint against a render
+// of the blueprint, and the tests that it names against those that there are.
+func TestContentsPage(t *testing.T) {
+	const page = "../../docs/reference/blueprint.md"
+	want, err := pages.Contents(blueprint.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(page); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the blueprint says (%v); run: make docs", page, err)
+	}
+	tests, err := filepath.Glob("../../test/configs/*_test.go")
+	if err != nil || len(tests) == 0 {
+		t.Fatalf("no tests of configurations (%v)", err)
+	}
+	var all []byte
+	for _, f := range tests {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	for system, own := range pages.OwnCheckers {
+		if !bytes.Contains(all, []byte("func "+own.Test+"(")) {
+			t.Errorf("%s is said to be checked by %s of test/configs, which is not there", system, own.Test)
+		}
+		if !bytes.Contains(want, []byte(own.What)) {
+			t.Errorf("no system of the blueprint is %s, which is said to be checked by %s", system, own.Test)
+		}
+	}
+}
+
+// TestOwnersFiles holds the committed schemas and the page of settings against the code.
+func TestOwnersFiles(t *testing.T) {
+	want := map[string][]byte{"../../docs/reference/settings.md": pages.Settings()}
+	for name, schema := range pages.Schemas() {
+		want["../../docs/reference/"+name] = schema
+	}
+	for name, schema := range pages.RepositorySchemas() {
+		want["../../blueprint/.schemas/"+name] = schema
+	}
+	for _, path := range slices.Sorted(maps.Keys(want)) {
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want[path]) {
+			t.Errorf("%s is not what the code says (%v); run: make docs", path, err)
+		}
 	}
 }

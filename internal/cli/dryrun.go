@@ -109,7 +109,15 @@ func (f *dryRunFlags) prepareLab(ctx context.Context, in *check.Input) error {
 			return err
 		}
 	}
-	in.Throwaway = true
+	if !cache.Gathered() {
+		steps := f.streams.Steps()
+		err := cache.Gather(ctx, steps)
+		steps.Close()
+		if err != nil {
+			return err
+		}
+	}
+	in.Throwaway, in.Definition = true, cache.Definition
 	in.APIServer = func(ctx context.Context) (*rest.Config, func(), error) {
 		s, err := controlplane.Start(ctx, cache.Path)
 		if err != nil {

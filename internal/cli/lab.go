@@ -65,7 +65,7 @@ No hardware, cloud account, container engine or root is needed; Go and git are.`
 	}
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "", "`folder` of the lab; two labs in two folders can run at once (default ~/.local/state/lumacore/lab)")
 	cmd.AddCommand(newLabUp(f), newLabDown(f), newLabStatus(f), newLabLogs(f), newLabKubeconfig(f),
-		newLabPush(f), newLabImage(f), newLabBuild(f), newLabDoctor(f), newLabSupervise(f), newLabServeGit(f))
+		newLabPush(f), newLabImage(f), newLabBuild(f), newLabDoctor(f), newLabSupervise(f), newLabServeGit(f), newLabServeConnect(f))
 	return cmd
 }
 
@@ -452,6 +452,19 @@ func newLabServeGit(f *labFlags) *cobra.Command {
 				return err
 			}
 			return l.ServeGit(cmd.Context())
+		},
+	}
+}
+
+func newLabServeConnect(f *labFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve-connect", Short: "Serve the lab's simulated 1Password Connect (started by the supervisor)", Hidden: true, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := f.bare(nil) // it needs no programs
+			if err != nil {
+				return err
+			}
+			return l.ServeConnect(cmd.Context())
 		},
 	}
 }

@@ -300,10 +300,14 @@ func (f *repositoryFlags) chosen(all []gitops.Cluster) ([]gitops.Cluster, error)
 	return slices.DeleteFunc(all, func(c gitops.Cluster) bool { return !slices.Contains(f.clusters, c.Name) }), nil
 }
 
+// long is what takes so long that its progress is told where there is no terminal too.
+// Tests of what is printed make it longer: they also run on machines that are busy.
+var long = 10 * time.Second
+
 // progress shows how far something is when it takes longer than a moment: on a terminal
 // as it goes, elsewhere in one line at the end when it took much longer.
 func progress(s *report.Streams, name, did, what string) (step func(done, known int), end func()) {
-	const moment, long = 2 * time.Second, 10 * time.Second
+	const moment = 2 * time.Second
 	begin := time.Now()
 	var steps *report.Steps
 	var state string

@@ -17,13 +17,18 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"lumacore.dev/lumacore/blueprint"
 	"lumacore.dev/lumacore/internal/cli"
 	"lumacore.dev/lumacore/internal/golden"
+	simgitlab "lumacore.dev/lumacore/internal/sim/gitlab"
 )
 
 // The test binary is lumacore when a script runs it under that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"lumacore": func() { os.Exit(cli.Main()) }})
+	testscript.Main(m, map[string]func(){"lumacore": func() {
+		cli.Patient()
+		os.Exit(cli.Main())
+	}})
 }
 
 // TestScripts runs testdata/script/*.txtar: what a person types, and what comes
@@ -43,9 +48,10 @@ func TestScripts(t *testing.T) {
 			// Where lumacore is, for a script with a PATH of its own.
 			bin, _, _ := strings.Cut(e.Getenv("PATH"), string(os.PathListSeparator))
 			e.Setenv("LUMACORE_BINARY", filepath.Join(bin, "lumacore"))
+			e.Values[gitLabOf] = new(*simgitlab.Server)
 			return os.Mkdir(e.WorkDir+"/home", 0o755)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitcode, "apiserver": apiserver},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitcode, "apiserver": apiserver, "blueprint": writeBlueprint, "gitlab": gitLab},
 	})
 }
 
@@ -66,6 +72,55 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// blueprint DIR writes the blueprint into a new folder.
+func writeBlueprint(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: blueprint dir")
+	}
+	ts.Check(os.CopyFS(ts.MkAbs(args[0]), blueprint.Files))
+}
+
+// gitLabOf is the key of a script's simulated GitLab.
+const gitLabOf = "gitlab"
+
+// gitlab start TIER starts a simulated GitLab with the project homelab/infra, whose
+// address becomes $GITLAB. It knows the tokens "owner", "reader" (scope read_api) and
+// "junior" (role Developer). Then: gitlab runner DESCRIPTION, gitlab set ATTRIBUTE true,
+// gitlab fail N COUNT (writes), gitlab limit COUNT SECONDS.
+func gitLab(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: gitlab start|runner|set|fail|limit argument...")
+	}
+	const project = "homelab/infra"
+	number := func(i int) int {
+		n, err := strconv.Atoi(args[i])
+		ts.Check(err)
+		return n
+	}
+	at := ts.Value(gitLabOf).(**simgitlab.Server)
+	switch args[0] {
+	case "start":
+		*at = simgitlab.New(args[1], map[string]simgitlab.Token{
+			"owner":  {Scopes: []string{"api"}, Role: simgitlab.Maintainer},
+			"reader": {Scopes: []string{"read_api"}, Role: simgitlab.Maintainer},
+			"junior": {Scopes: []string{"api"}, Role: simgitlab.Developer},
+		}, project)
+		server := httptest.NewServer((*at).Handler())
+		ts.Defer(server.Close)
+		ts.Setenv("GITLAB", server.URL)
+	case "runner":
+		(*at).Runner(project, args[1])
+	case "set":
+		(*at).Set(project, args[1], args[2] == "true")
+	case "fail":
+		(*at).FailWrites(number(1), number(2), false)
+	case "limit":
+		(*at).Limit(number(1), number(2))
+	default:
+		ts.Fatalf("gitlab has no command %q", args[0])
 	}
 }
 

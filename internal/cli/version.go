@@ -48,31 +48,36 @@ func newVersion(s *report.Streams) *cobra.Command {
 			if err := out.Validate(); err != nil {
 				return err
 			}
-			v := versionReport{
-				TypeMeta: report.Meta("VersionReport"), Version: version,
-				Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-			}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if v.Version == "" {
-					v.Version = info.Main.Version
-				}
-				for _, kv := range info.Settings {
-					switch kv.Key {
-					case "vcs.revision":
-						v.Commit = kv.Value
-					case "vcs.time":
-						v.Time = kv.Value
-					case "vcs.modified":
-						v.Modified = kv.Value == "true"
-					}
-				}
-			}
-			if v.Version == "" {
-				v.Version = "(devel)"
-			}
-			return out.Write(s, v)
+			return out.Write(s, thisBinary())
 		},
 	}
 	out.AddFlags(cmd.Flags(), report.Text, report.JSON)
 	return cmd
+}
+
+// thisBinary is what this binary knows of itself.
+func thisBinary() versionReport {
+	v := versionReport{
+		TypeMeta: report.Meta("VersionReport"), Version: version,
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if v.Version == "" {
+			v.Version = info.Main.Version
+		}
+		for _, kv := range info.Settings {
+			switch kv.Key {
+			case "vcs.revision":
+				v.Commit = kv.Value
+			case "vcs.time":
+				v.Time = kv.Value
+			case "vcs.modified":
+				v.Modified = kv.Value == "true"
+			}
+		}
+	}
+	if v.Version == "" {
+		v.Version = "(devel)"
+	}
+	return v
 }
