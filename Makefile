@@ -90,7 +90,7 @@ test-hooks: build bin/tools/tofu ## Commits with the hooks of .pre-commit-config
 	  go test -tags=e2e -count=1 -run=Hooks ./test/review
 
 .PHONY: test-supplychain
-test-supplychain: bin/tools/cosign ## The pipeline of examples/beacon, job by job: image, SBOM, signature, and what each job refuses; the first time compiles ko, Syft and Cosign (5 to 15 minutes on 2 cores)
+test-supplychain: bin/tools/cosign bin/tools/kube-linter ## The pipeline of examples/beacon, job by job: image, SBOM, signature, and what each job refuses; the first time compiles ko, Syft, Cosign and OSV-Scanner (10 to 20 minutes on 2 cores)
 	$(say) 'the pipeline of examples/beacon, with gitlab-ci-local and a registry of its own'
 	@hack/packages.sh go git npm gcc rsync curl
 	hack/supplychain.sh

@@ -3,7 +3,6 @@
 package pipelines
 
 import (
-	"archive/zip"
 	"fmt"
 	"maps"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"lumacore.dev/lumacore/test/osv"
 )
 
 // notRun are the jobs that nobody can run where these tests run, and why.
@@ -68,31 +69,11 @@ func fuzzed(finds bool) func(r *repository) {
 
 // advisories is OSV-Scanner's database, in the test's own folder, with one advisory.
 func advisories(r *repository) {
-	dir := filepath.Join(filepath.Dir(r.dir), "osv")
-	if err := os.MkdirAll(filepath.Join(dir, "osv-scalibr", "npm"), 0o755); err != nil {
-		r.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(dir, "osv-scalibr", "npm", "all.zip"))
+	options, err := osv.Write(filepath.Join(filepath.Dir(r.dir), "osv"), "npm", osv.Advisory{ID: "OSV-2026-1", Package: "left-behind", Fixed: "1.0.1"})
 	if err != nil {
 		r.Fatal(err)
 	}
-	z := zip.NewWriter(f)
-	w, err := z.Create("OSV-2026-1.json")
-	if err == nil {
-		_, err = fmt.Fprint(w, `{"schema_version": "1.6.0", "id": "OSV-2026-1", "modified": "2026-01-01T00:00:00Z", "published": "2026-01-01T00:00:00Z",
- "summary": "made up for a test", "affected": [{"package": {"ecosystem": "npm", "name": "left-behind"},
- "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.0.1"}]}]}]}`)
-	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.vars["OSV_OPTIONS"] = "--offline --local-db-path " + dir
+	r.vars["OSV_OPTIONS"] = options
 }
 
 func locked(version string) string {

@@ -38,6 +38,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"lumacore.dev/lumacore/test/gitlabcilocal"
+	"lumacore.dev/lumacore/test/osv"
 )
 
 // Made-up secrets, which must not be found where they do not belong.
@@ -270,6 +271,16 @@ func (r *repository) vulnerabilities(entries ...map[string]any) string {
 	return "file://" + dir
 }
 
+// advisories makes a database for OSV-Scanner, of Go modules.
+func (r *repository) advisories(list ...osv.Advisory) {
+	r.Helper()
+	options, err := osv.Write(r.TempDir(), "Go", list...)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.vars["OSV_OPTIONS"] = options
+}
+
 func (r *repository) writeJSON(path string, value any) {
 	r.Helper()
 	data, err := json.Marshal(value)
@@ -333,7 +344,9 @@ func TestChecks(t *testing.T) {
 	t.Run("as it is", func(t *testing.T) {
 		r := newRepository(t)
 		r.vars = map[string]string{"GOVULNDB": r.vulnerabilities(), "FUZZTIME": "100x", "CI_PIPELINE_SOURCE": "schedule"}
-		r.passes("test", "lint", "gosec", "govulncheck", "fuzz")
+		// A version that beacon does not have any more.
+		r.advisories(osv.Advisory{ID: "OSV-2026-1", Package: "github.com/prometheus/client_golang", Fixed: "1.11.1"})
+		r.passes("test", "lint", "gosec", "govulncheck", "osv-scanner", "fuzz")
 	})
 	for name, test := range map[string]struct {
 		job     string
@@ -362,6 +375,10 @@ func TestChecks(t *testing.T) {
 				}},
 			})}
 		}, "Your code is affected by 1 vulnerability"},
+		"a vulnerable module": {"osv-scanner", func(r *repository) {
+			r.vars = map[string]string{}
+			r.advisories(osv.Advisory{ID: "OSV-2026-1", Package: "github.com/prometheus/client_golang"})
+		}, "OSV-2026-1"},
 		"input that breaks the parser": {"fuzz", func(r *repository) {
 			r.vars = map[string]string{"FUZZTIME": "100x", "CI_PIPELINE_SOURCE": "schedule"}
 			r.replace("config.go", "return errors.New(\"a negative duration has no meaning here; write 0s for none\")", "break")
@@ -405,7 +422,7 @@ func newShop(t *testing.T) *shop {
 	s.host = strings.TrimPrefix(server.URL, "http://")
 
 	// Flux's own code says which path a Receiver listens on.
-	hook := (&receiverv1.Receiver{ObjectMeta: metav1.ObjectMeta{Name: "beacon", Namespace: "flux-system"}}).GetWebhookPath(receiverToken)
+	hook := (&receiverv1.Receiver{ObjectMeta: metav1.ObjectMeta{Name: "images", Namespace: "flux-system"}}).GetWebhookPath(receiverToken)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -580,7 +597,7 @@ func TestRelease(t *testing.T) {
 				t.Errorf("%s was not started by a job: nothing is known of its arguments", program)
 			}
 		}
-		hook := strings.TrimPrefix((&receiverv1.Receiver{ObjectMeta: metav1.ObjectMeta{Name: "beacon", Namespace: "flux-system"}}).GetWebhookPath(receiverToken), "/hook/")
+		hook := strings.TrimPrefix((&receiverv1.Receiver{ObjectMeta: metav1.ObjectMeta{Name: "images", Namespace: "flux-system"}}).GetWebhookPath(receiverToken), "/hook/")
 		for _, secret := range []string{registryPassword, keyPassword, receiverToken, hook} {
 			if bytes.Contains(argv, []byte(secret)) {
 				t.Errorf("an argument of a program has %q:\n%s", secret, argv)
@@ -641,6 +658,10 @@ func TestRelease(t *testing.T) {
 		s.passes("verify")
 		s.alter(other, "github.com/prometheus/client_golang", "github.com/prometheus/client_gopher")
 		s.fails("verify", "none of the attestations matched the predicate type: spdxjson")
+	})
+	t.Run("a registry that does not answer is none without the version", func(t *testing.T) {
+		s := s.with(t, "CI_REGISTRY_PASSWORD", "simulated-token-that-ended")
+		s.fails("build", "cannot ask "+s.host+"/homelab/beacon which versions it has")
 	})
 	t.Run("no public key", func(t *testing.T) {
 		s := s.with(t, "IMAGE", image)
