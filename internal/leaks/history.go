@@ -406,7 +406,7 @@ func (s *Scanner) hunk(ctx context.Context, f *hunk, r *results) error {
 		}
 		return nil
 	}
-	found, err := s.raw(ctx, f.file, f.commit, f.text, f.line)
+	found, err := s.raw(ctx, f.file, f.commit, f.text, f.line, true)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -229,7 +229,7 @@ func TestSameAsGitleaks(t *testing.T) {
 // same fails the test when the scanner and Gitleaks find different things in a text.
 func same(t *testing.T, s *Scanner, d *detect.Detector, name, text string) int {
 	t.Helper()
-	found, err := s.raw(t.Context(), name, "", text, 1)
+	found, err := s.raw(t.Context(), name, "", text, 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,7 +138,17 @@ func (s *Scanner) File(ctx context.Context, name string, data []byte) ([]Finding
 		data = nil
 	}
 	text := string(data)
-	found, err := s.raw(ctx, name, "", text, 1)
+	found, err := s.raw(ctx, name, "", text, 1, true)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return s.redact(found, sealedLines(text))
+}
+
+// Decoded looks at a text of no file, in which whoever calls has undone all encodings:
+// what is encoded in it still is not decoded, which takes most of the time of [Scanner.File].
+func (s *Scanner) Decoded(ctx context.Context, text string) ([]Finding, error) {
+	found, err := s.raw(ctx, "text", "", text, 1, false)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -151,8 +161,9 @@ func unique(out []Finding) []Finding {
 	return slices.Compact(out)
 }
 
-// raw returns what Gitleaks finds in a text that begins at a line of a file.
-func (s *Scanner) raw(ctx context.Context, name, commit, text string, line int) ([]gitleaks.Finding, error) {
+// raw returns what Gitleaks finds in a text that begins at a line of a file, and in what is
+// encoded in it if decode says so.
+func (s *Scanner) raw(ctx context.Context, name, commit, text string, line int, decode bool) ([]gitleaks.Finding, error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
@@ -163,7 +174,7 @@ func (s *Scanner) raw(ctx context.Context, name, commit, text string, line int) 
 	rules := p.rules
 	s.filter.keywords(text, &rules)
 	d := s.whole
-	if !decodable(text) {
+	if !decode || !decodable(text) {
 		if g := s.filter.generic; g >= 0 && rules.has(g) && !assigns(text) {
 			rules.remove(g)
 		}
