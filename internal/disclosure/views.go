@@ -625,8 +625,10 @@ func escapes(s string) string {
 	}))
 }
 
-var softBreak = regexp.MustCompile(`=\r?\n`)
-var quotedOf = regexp.MustCompile(`=[0-9A-F]{2}`)
+var (
+	softBreak = regexp.MustCompile(`=\r?\n`)
+	quotedOf  = regexp.MustCompile(`=[0-9A-F]{2}`)
+)
 
 func quotedPrintable(s string) string {
 	// One alone is an assignment in hex more often than an encoding.
