@@ -20,6 +20,7 @@ import (
 	"lumacore.dev/lumacore/blueprint"
 	"lumacore.dev/lumacore/internal/cli"
 	"lumacore.dev/lumacore/internal/golden"
+	"lumacore.dev/lumacore/internal/lab/gitserver"
 	simgitlab "lumacore.dev/lumacore/internal/sim/gitlab"
 )
 
@@ -51,7 +52,7 @@ func TestScripts(t *testing.T) {
 			e.Values[gitLabOf] = new(*simgitlab.Server)
 			return os.Mkdir(e.WorkDir+"/home", 0o755)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitcode, "apiserver": apiserver, "blueprint": writeBlueprint, "gitlab": gitLab},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitcode, "apiserver": apiserver, "blueprint": writeBlueprint, "gitlab": gitLab, "mirror": publicMirror},
 	})
 }
 
@@ -81,6 +82,22 @@ func writeBlueprint(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: blueprint dir")
 	}
 	ts.Check(os.CopyFS(ts.MkAbs(args[0]), blueprint.Files))
+}
+
+// mirror FOLDER TOKEN starts a Git server with the empty repository public.git in a new
+// folder, whose address becomes $MIRROR; pushing needs the token.
+func publicMirror(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mirror folder token")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(ts.Exec("git", "init", "--quiet", "--bare", "--initial-branch=main", filepath.Join(dir, "public.git")))
+	ts.Check(ts.Exec("git", "-C", filepath.Join(dir, "public.git"), "config", "http.receivepack", "true"))
+	h, err := gitserver.Handler(dir, "oauth2", args[1], func() {})
+	ts.Check(err)
+	server := httptest.NewServer(h)
+	ts.Defer(server.Close)
+	ts.Setenv("MIRROR", server.URL+"/public.git")
 }
 
 // gitLabOf is the key of a script's simulated GitLab.

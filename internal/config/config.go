@@ -28,6 +28,8 @@ type Config struct {
 	Blueprint *Blueprint
 	// PublicIdentity is who commits to the public mirror; nil: there is nobody.
 	PublicIdentity *Identity
+	// Mirror says what goes to the public mirror; nil: there is none.
+	Mirror *Mirror
 }
 
 // Blueprint is the blueprint that a repository was made from.

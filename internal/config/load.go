@@ -94,6 +94,7 @@ func (r *reader) config(data []byte) *Config {
 		"check":          func(n *yaml.Node, at string) { r.check(&c.Check, n, at) },
 		"blueprint":      func(n *yaml.Node, at string) { r.blueprint(c, n, at) },
 		"publicIdentity": func(n *yaml.Node, at string) { r.identity(c, n, at) },
+		"mirror":         func(n *yaml.Node, at string) { r.mirror(c, n, at) },
 	})
 	return c
 }

@@ -351,7 +351,7 @@ func carriers() []carrier {
 // TestNothingEscapes: each value in each carrier is found, by its own rule.
 func TestNothingEscapes(t *testing.T) {
 	t.Parallel()
-	s := disclosure.NewScanner(leaks.Default(), words)
+	s := disclosure.NewScanner(leaks.NewScanner(leaks.Default()), words)
 	n := 0
 	for _, l := range values() {
 		for _, c := range carriers() {
@@ -412,7 +412,7 @@ func checkFound(t *testing.T, l leak, carrier string, found []disclosure.Finding
 // TestPiecesOfKeys: a key without its first line, or a part of it, is one still.
 func TestPiecesOfKeys(t *testing.T) {
 	t.Parallel()
-	s := disclosure.NewScanner(leaks.Default(), words)
+	s := disclosure.NewScanner(leaks.NewScanner(leaks.Default()), words)
 	var key string
 	for _, l := range values() {
 		if l.kind == "private key" {
@@ -453,7 +453,7 @@ func mustDecode(body string) []byte {
 // TestFailsClosed: what cannot be looked into is no pass.
 func TestFailsClosed(t *testing.T) {
 	t.Parallel()
-	s := disclosure.NewScanner(leaks.Default(), words)
+	s := disclosure.NewScanner(leaks.NewScanner(leaks.Default()), words)
 	bomb := strings.Repeat("\x00", 70<<20)
 	deep := []byte("the end of it all, which is a text")
 	for range 8 {
@@ -532,7 +532,7 @@ func harmless() []string {
 // TestHarmlessIsNotFound: look-alikes block nothing, as they are and in a file of text.
 func TestHarmlessIsNotFound(t *testing.T) {
 	t.Parallel()
-	s := disclosure.NewScanner(leaks.Default(), words)
+	s := disclosure.NewScanner(leaks.NewScanner(leaks.Default()), words)
 	list := harmless()
 	for _, h := range list {
 		for _, content := range []string{h, "# a note\n\nvalue: " + h + "\nnext: line\n"} {
@@ -567,7 +567,7 @@ func FuzzContent(f *testing.F) {
 			f.Add(c.make(l.value))
 		}
 	}
-	s := disclosure.NewScanner(leaks.Default(), words)
+	s := disclosure.NewScanner(leaks.NewScanner(leaks.Default()), words)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		found, err := s.Content(t.Context(), "file", data)
 		if err != nil && len(found) > 0 {

@@ -2,8 +2,11 @@ package disclosure
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -54,6 +57,7 @@ type Words struct {
 	Values   []string // of settings.env
 	Canaries []string
 	Emails   []string // addresses that may be public
+	Public   []string // values that everybody has, such as those of the blueprint
 
 	OnePassword bool // paths of items are private
 }
@@ -66,9 +70,10 @@ type Scanner struct {
 	word, domain, value, canary *regexp.Regexp // nil: there are none
 }
 
-// NewScanner returns a scanner for Gitleaks' rules and an owner's words.
-func NewScanner(rules *leaks.Rules, w Words) *Scanner {
-	s := &Scanner{leaks: leaks.NewScanner(rules), words: w}
+// NewScanner returns a scanner that finds what another one does, with Gitleaks' rules, and
+// an owner's words.
+func NewScanner(l *leaks.Scanner, w Words) *Scanner {
+	s := &Scanner{leaks: l, words: w}
 	s.word = anyOf(w.Words, `(?i)(?:^|[^\pL\pN])(`, `)(?:$|[^\pL\pN])`)
 	s.domain = anyOf(w.Domains, `(?i)(?:^|[^\pL\pN-])((?:[a-z0-9_-]+\.)*(?:`, `))(?:$|[^\pL\pN-])`)
 	s.value = anyOf(w.Values, `(?i)(?:^|[^\pL\pN])(`, `)(?:$|[^\pL\pN])`)
@@ -78,6 +83,21 @@ func NewScanner(rules *leaks.Rules, w Words) *Scanner {
 	}
 	s.canary = anyOf(squeezed, `(`, `)`)
 	return s
+}
+
+// Digest names what is looked for: content that was searched with the same digest need not
+// be searched again.
+func (w Words) Digest(rules *leaks.Rules) string {
+	data, err := json.Marshal(struct {
+		Version int // of what this package finds
+		Words   Words
+		Rules   string
+	}{1, w, rules.Version()})
+	if err != nil {
+		panic(err) // of strings
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // anyOf matches any of these texts, the longest first.
@@ -132,7 +152,7 @@ func (s *Scanner) own(text string, loose bool, found func(rule, what string, at 
 				return
 			}
 			from, to := at+m[2], at+m[3]
-			if what := text[from:to]; keep == nil || keep(what) {
+			if what := text[from:to]; !slices.Contains(s.words.Public, what) && (keep == nil || keep(what)) {
 				found(rule, what, from)
 			}
 			if to <= at {
@@ -163,7 +183,7 @@ func (s *Scanner) own(text string, loose bool, found func(rule, what string, at 
 		if m[4] >= 0 {
 			bits = text[at+m[4] : at+m[5]]
 		}
-		if privateAddress(a, bits) {
+		if privateAddress(a, bits) && !slices.Contains(s.words.Public, a) && !slices.Contains(s.words.Public, a+bits) {
 			found(PrivateAddress, a+bits, at+m[2])
 		}
 		at += m[3]
@@ -177,7 +197,7 @@ func (s *Scanner) own(text string, loose bool, found func(rule, what string, at 
 		if m[4] >= 0 {
 			bits = text[at+m[4] : at+m[5]]
 		}
-		if privateAddress(a, bits) {
+		if privateAddress(a, bits) && !slices.Contains(s.words.Public, a) && !slices.Contains(s.words.Public, a+bits) {
 			found(PrivateAddress, a+bits, at+m[2])
 		}
 		at += m[3]
