@@ -101,6 +101,7 @@ type group struct {
 
 var groups = []group{
 	{name: "check", about: "render and check of generated repositories, next to the programs that people use today", measure: measureCheck},
+	{name: "mirror", about: "publishing a large repository to a Git server over HTTP, and verifying a mirror of 500 commits", measure: measureMirror},
 	{name: "lab", about: "starting the lab, pushing to it, its memory, many Kustomizations", measure: measureLab},
 	{name: "cold", about: "make up in a fresh clone with empty caches: 10 to 20 minutes, needs the network", byName: true, measure: measureCold},
 }

@@ -82,6 +82,19 @@ func TestDocumentedExample(t *testing.T) {
 			Version: "v0.3.0", Digest: "sha256:9f2c1d5e0b7a4c836d1e2f3a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e", Location: at("version: v0.3.0"),
 		},
 		PublicIdentity: &Identity{Name: "octocat", Email: "583231+octocat@users.noreply.github.com"},
+		Mirror: &Mirror{
+			URL: "https://github.com/octocat/homelab.git", Branch: "main",
+			Publish:  []string{"apps/**", "clusters/**", "docs/**", "mkdocs.yml", "README.md"},
+			Withhold: []string{"docs/drafts/**", "*.draft.md"}, Executables: []string{"hosts/k3s/*.sh"}, Binaries: []string{"docs/pictures/*.png"},
+			MaxFileSize: 1 << 20,
+			Replace: []Replacement{
+				{File: "clusters/home/values.yaml", With: "docs/examples/values.yaml", Location: at("file: clusters/home/values.yaml")},
+				{Text: "nas.attic.lan", By: "nas.example.com", Location: at("text: nas.attic.lan")},
+			},
+			Private:  Private{Words: []string{"Theodora Quillfeather", "vaultkeeper"}, Domains: []string{"quillfeather.house"}, Canaries: []string{"sparrow-teapot-4711"}, OnePassword: true},
+			Signers:  []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA mirror"},
+			Location: at("url: https://github.com"),
+		},
 		Check: Check{
 			KubeVersion: "1.36", FailOn: report.Error,
 			Severity: []Override{
@@ -285,6 +298,15 @@ func TestLoadRefuses(t *testing.T) {
 			file(head + "blueprint: {version: v1, digest: latest}\n"),
 			`lumacore.yaml:3: blueprint.digest is "latest", which is no digest; lumacore init writes it, and git log -p lumacore.yaml has it as it was`,
 		},
+		"a mirror with a credential":       {file(head + "mirror: {url: 'https://me:secret@example.com/a.git'}\n"), "lumacore.yaml:3: mirror.url has a credential in it; name a file with --token-file or --ssh-key-file instead, and make a new credential: this one is known"},
+		"a mirror without encryption":      {file(head + "mirror: {url: 'http://example.com/a.git'}\n"), "lumacore.yaml:3: mirror.url has the scheme http; use https or ssh, so that nobody on the way reads the credential"},
+		"a mirror that is a path":          {file(head + "mirror: {url: ../public}\n"), "lumacore.yaml:3: mirror.url is no address; write https://HOST/OWNER/NAME.git or git@HOST:OWNER/NAME.git"},
+		"a word that is everywhere":        {file(head + "mirror: {private: {words: [a]}}\n"), `lumacore.yaml:3: mirror.private.words[0] is "a", which is shorter than 3 characters and would be found everywhere`},
+		"a replacement of nothing":         {file(head + "mirror: {replace: [{by: a}]}\n"), "lumacore.yaml:3: mirror.replace[0] needs one of file and text"},
+		"a replacement that leaves it":     {file(head + "mirror: {replace: [{text: nas, by: my-nas}]}\n"), "lumacore.yaml:3: mirror.replace[0] replaces a text by one that has it still"},
+		"a signer that is a private key":   {file(head + "mirror: {signers: ['-----BEGIN OPENSSH PRIVATE KEY-----']}\n"), "lumacore.yaml:3: mirror.signers[0] is \"-----BEGIN OPENSSH PRIVATE KEY-----\", which is no public key; write the content of the file that ends in .pub"},
+		"a file size":                      {file(head + "mirror: {maxFileSize: 1Gi}\n"), `lumacore.yaml:3: mirror.maxFileSize is "1Gi"; write a number of bytes up to 4194304, which are the most that are searched`},
+		"a pattern":                        {file(head + "mirror: {withhold: ['a[']}\n"), `lumacore.yaml:3: mirror.withhold[0] is "a[", which is no glob pattern; * stands for a name, ** for any number of folders (https://github.com/bmatcuk/doublestar#patterns)`},
 		"a public identity without a name": {file(head + "publicIdentity: {email: a@example.org}\n"), "lumacore.yaml:3: publicIdentity has no name"},
 		"a public e-mail": {
 			file(head + "publicIdentity: {name: a, email: A <a@example.org>}\n"),

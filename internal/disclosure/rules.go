@@ -245,10 +245,10 @@ var networks = []netip.Prefix{
 	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("fd00::/8"),
 }
 
-// everybodys are addresses that every k3s has, and that of the metadata service of clouds.
+// everybodys are networks that every k3s has, of pods and of Services, and the address of
+// the metadata service of clouds: they say nothing about anybody's network.
 var everybodys = []netip.Prefix{
-	netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("10.43.0.0/16"),
-	netip.MustParsePrefix("10.43.0.1/32"), netip.MustParsePrefix("10.43.0.10/32"), netip.MustParsePrefix("169.254.169.254/32"),
+	netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("10.43.0.0/16"), netip.MustParsePrefix("169.254.169.254/32"),
 }
 
 // privateAddress tells whether an address, with its prefix or without, is one of
@@ -274,7 +274,7 @@ func privateAddress(address, bits string) bool {
 	if err != nil {
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
-	if slices.Contains(networks, p) || slices.Contains(everybodys, p) || p.Addr() == everybodys[0].Addr() || p.Addr() == everybodys[1].Addr() {
+	if slices.Contains(networks, p) || slices.ContainsFunc(everybodys, func(n netip.Prefix) bool { return n.Contains(a) && p.Bits() >= n.Bits() }) {
 		return false
 	}
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })

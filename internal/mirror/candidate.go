@@ -414,7 +414,7 @@ func (c *Candidate) scanFor(at files) (*disclosure.Scanner, string) {
 				continue
 			}
 			for _, v := range parts(s.Value) {
-				if own(v) && !slices.Contains(w.Public, v) {
+				if own(s.Name, v) && !slices.Contains(w.Public, v) {
 					w.Values = append(w.Values, v)
 				}
 			}
@@ -440,20 +440,23 @@ func parts(value string) []string {
 	return list
 }
 
-// own tells whether a value of settings.env is one that only its owner has: no number, no
+// everybodys are variables of settings.env whose values many homelabs have.
+var everybodys = []string{"TIMEZONE", "S3_REGION", "POD_CIDR", "SERVICE_CIDR", "DISCORD_ITEM"}
+
+// own tells whether a value of settings.env is one that only its owner has, and no number or
 // word that is in many files.
-func own(v string) bool {
-	if len(v) < 5 {
+func own(name, v string) bool {
+	if len(v) < 5 || slices.Contains(everybodys, name) {
 		return false
 	}
 	if _, err := netip.ParseAddr(v); err == nil {
 		return true
 	}
-	// A zone of time, a size, a schedule.
-	if strings.HasPrefix(v, "Europe/") || strings.HasPrefix(v, "America/") || strings.HasPrefix(v, "Asia/") || strings.HasPrefix(v, "Africa/") || strings.HasPrefix(v, "Australia/") {
-		return false
+	letter := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+	if name == "ONEPASSWORD_VAULT" && !strings.ContainsFunc(v, func(r rune) bool { return !letter(r) }) {
+		return false // a vault is often called Homelab or Private
 	}
-	return strings.ContainsFunc(v, func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }) && v != "false" && v != "disabled" && v != "enabled" && v != "default" && v != "homelab"
+	return strings.ContainsFunc(v, letter)
 }
 
 // search looks at every file.

@@ -68,7 +68,14 @@ func (c *clone) git(ctx context.Context, args ...string) (string, error) {
 }
 
 func (c *clone) fetch(ctx context.Context, whole bool) error {
-	if _, err := os.Stat(filepath.Join(c.dir, "HEAD")); err != nil {
+	// A run that was killed may have left half a clone: nothing in it is not on the mirror.
+	if _, err := c.git(ctx, "rev-parse", "--is-bare-repository"); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := errors.Join(os.RemoveAll(c.dir), os.MkdirAll(c.dir, 0o700)); err != nil {
+			return err
+		}
 		if _, err := c.git(ctx, "init", "--quiet", "--bare", "--initial-branch="+c.Branch); err != nil {
 			return err
 		}

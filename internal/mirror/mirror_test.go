@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"lumacore.dev/lumacore/blueprint"
 	"lumacore.dev/lumacore/internal/cache"
 	"lumacore.dev/lumacore/internal/lab/gitserver"
 	"lumacore.dev/lumacore/internal/mirror"
@@ -541,6 +543,22 @@ func TestGoesBack(t *testing.T) {
 	w.blocked("does not follow it: the mirror would go back")
 }
 
+// TestHalfAClone: what a killed run left of its clone does not stop the next one.
+func TestHalfAClone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pushed()
+	heads, err := filepath.Glob(filepath.Join(w.to.Folder, "*", "HEAD"))
+	if err != nil || len(heads) != 1 {
+		t.Fatalf("clones: %v %v", heads, err)
+	}
+	w.put(heads[0], "")
+	w.must(os.RemoveAll(filepath.Join(filepath.Dir(heads[0]), "objects")))
+	w.write("apps/web/more.yaml", "a: 1\n")
+	w.commit("feat: more")
+	w.pushed()
+}
+
 // TestKilled: a sync that is stopped at any moment leaves the mirror at a complete commit,
 // and the next one goes on.
 func TestKilled(t *testing.T) {
@@ -562,4 +580,36 @@ func TestKilled(t *testing.T) {
 	if v := w.verify(); v.Result != mirror.Clean {
 		t.Errorf("verify: %+v", v)
 	}
+}
+
+// TestBlueprint: the blueprint can be published as it is: nothing in it looks like a leak.
+func TestBlueprint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	own, err := blueprint.Files.ReadFile("lumacore.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must(os.RemoveAll(filepath.Join(w.dir, "README.md")))
+	w.must(os.CopyFS(w.dir, noConfig{blueprint.Files}))
+	_, section, _ := strings.Cut(head, "kind: Config\n")
+	w.write("lumacore.yaml", string(own)+section+"mirror:\n  signers: [\""+w.public+"\"]\n  docs: none\n")
+	w.commit("feat: the blueprint")
+	r := w.pushed()
+	if r.Files < 300 || r.Withheld < 20 {
+		t.Errorf("%d files published, %d withheld", r.Files, r.Withheld)
+	}
+	for _, d := range r.Decisions {
+		if d.Verdict == mirror.Published && (strings.HasPrefix(d.Path, "hosts/") || strings.HasPrefix(d.Path, ".gitlab")) {
+			t.Errorf("%s is published", d.Path)
+		}
+	}
+}
+
+// noConfig is a tree without lumacore.yaml.
+type noConfig struct{ fs.FS }
+
+func (n noConfig) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := fs.ReadDir(n.FS, name)
+	return slices.DeleteFunc(list, func(d fs.DirEntry) bool { return name == "." && d.Name() == "lumacore.yaml" }), err
 }
