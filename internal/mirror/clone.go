@@ -69,7 +69,7 @@ func (c *clone) git(ctx context.Context, args ...string) (string, error) {
 
 func (c *clone) fetch(ctx context.Context, whole bool) error {
 	// A run that was killed may have left half a clone: nothing in it is not on the mirror.
-	if _, err := c.git(ctx, "rev-parse", "--is-bare-repository"); err != nil {
+	if _, err := c.git(ctx, "--git-dir=.", "rev-parse", "--is-bare-repository"); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
