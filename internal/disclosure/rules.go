@@ -68,6 +68,7 @@ type Scanner struct {
 	words Words
 
 	word, domain, value, canary *regexp.Regexp // nil: there are none
+	begins                      []string       // how any of these begins, but for canaries
 }
 
 // NewScanner returns a scanner that finds what another one does, with Gitleaks' rules, and
@@ -77,6 +78,7 @@ func NewScanner(l *leaks.Scanner, w Words) *Scanner {
 	s.word = anyOf(w.Words, `(?i)(?:^|[^\pL\pN])(`, `)(?:$|[^\pL\pN])`)
 	s.domain = anyOf(w.Domains, `(?i)(?:^|[^\pL\pN-])((?:[a-z0-9_-]+\.)*(?:`, `))(?:$|[^\pL\pN-])`)
 	s.value = anyOf(w.Values, `(?i)(?:^|[^\pL\pN])(`, `)(?:$|[^\pL\pN])`)
+	s.begins = slices.Concat(needles(w.Words), needles(w.Domains), needles(w.Values))
 	squeezed := make([]string, len(w.Canaries))
 	for i, c := range w.Canaries {
 		squeezed[i] = squeeze(c)
@@ -134,7 +136,7 @@ var (
 	acctOf  = regexp.MustCompile(`(?i)\b(?:account|zone|tunnel)[\w .:+"'/=-]{0,24}?\b([0-9a-f]{32})\b`)
 	tunnOf  = regexp.MustCompile(`(?i)\b([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\.cfargotunnel\.com`)
 	onePass = regexp.MustCompile(`(op://[^\s"']+|vaults/[^\s"'/$]+/items/[^\s"'$]+)`)
-	keyHead = regexp.MustCompile(`-----\s*BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?\s*-----`)
+	keyHead = regexp.MustCompile(`(-----\s*BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?\s*-----)`)
 )
 
 // own applies the rules of this package to a text. A loose one has only what is private
@@ -161,20 +163,27 @@ func (s *Scanner) own(text string, loose bool, found func(rule, what string, at 
 			at = to
 		}
 	}
-	each(s.word, OwnersWord, nil)
-	each(s.domain, OwnersWord, nil)
-	each(s.value, OwnersValue, nil)
+	lower, shape := strings.ToLower(text), shapesOf(text)
+	if hasAny(lower, s.begins) {
+		each(s.word, OwnersWord, nil)
+		each(s.domain, OwnersWord, nil)
+		each(s.value, OwnersValue, nil)
+	}
 	if s.canary != nil {
 		if m := s.canary.FindString(squeeze(text)); m != "" {
 			found(Canary, m, 0)
 		}
 	}
-	each(keyHead2, PrivateKey, nil)
+	if strings.Contains(text, "PRIVATE KEY") {
+		each(keyHead, PrivateKey, nil)
+	}
 	if loose {
-		each(ipv4Of, PrivateAddress, func(a string) bool { return strings.Count(a, ".") == 3 && privateAddress(a, "") })
+		if shape.dotted {
+			each(ipv4Of, PrivateAddress, func(a string) bool { return privateAddress(a, "") })
+		}
 		return
 	}
-	for at := 0; ; {
+	for at := 0; shape.dotted; {
 		m := ipv4Of.FindStringSubmatchIndex(text[at:])
 		if m == nil {
 			break
@@ -188,7 +197,7 @@ func (s *Scanner) own(text string, loose bool, found func(rule, what string, at 
 		}
 		at += m[3]
 	}
-	for at := 0; ; {
+	for at := 0; shape.colons; {
 		m := ipv6Of.FindStringSubmatchIndex(text[at:])
 		if m == nil {
 			break
@@ -202,31 +211,40 @@ func (s *Scanner) own(text string, loose bool, found func(rule, what string, at 
 		}
 		at += m[3]
 	}
-	each(macOf, MACAddress, func(m string) bool {
-		digits := strings.ToLower(strings.NewReplacer(":", "", "-", "", ".", "").Replace(m))
-		switch {
-		case digits == "000000000000" || digits == "ffffffffffff":
-			return false
-		case strings.HasPrefix(digits, "00005e0053"): // for documentation, RFC 7042
-			return false
-		}
-		return true
-	})
-	each(nameOf, InternalName, func(n string) bool {
-		n = strings.ToLower(n)
-		// In programs "this" and "self" are no hosts.
-		return n != "this.local" && n != "self.local" && n != "cluster.local" && !strings.HasSuffix(n, ".cluster.local") && n != "localhost.localdomain"
-	})
-	each(mailOf, EmailAddress, s.personal)
-	for _, re := range []*regexp.Regexp{uuidOf, acctOf, tunnOf} {
-		each(re, AccountID, func(id string) bool { return !dull(id) })
+	if shape.mac {
+		each(macOf, MACAddress, func(m string) bool {
+			digits := strings.ToLower(strings.NewReplacer(":", "", "-", "", ".", "").Replace(m))
+			switch {
+			case digits == "000000000000" || digits == "ffffffffffff":
+				return false
+			case strings.HasPrefix(digits, "00005e0053"): // for documentation, RFC 7042
+				return false
+			}
+			return true
+		})
 	}
-	if s.words.OnePassword {
+	if hasAny(lower, homeSuffixes) {
+		each(nameOf, InternalName, func(n string) bool {
+			n = strings.ToLower(n)
+			// In programs "this" and "self" are no hosts.
+			return n != "this.local" && n != "self.local" && n != "cluster.local" && !strings.HasSuffix(n, ".cluster.local") && n != "localhost.localdomain"
+		})
+	}
+	if shape.at {
+		each(mailOf, EmailAddress, s.personal)
+	}
+	someone := func(id string) bool { return !dull(id) }
+	if shape.uuid && hasAny(lower, idWords) {
+		each(uuidOf, AccountID, someone)
+		each(tunnOf, AccountID, someone)
+	}
+	if shape.hex32 && hasAny(lower, idWords) {
+		each(acctOf, AccountID, someone)
+	}
+	if s.words.OnePassword && (strings.Contains(text, "op://") || strings.Contains(text, "vaults/")) {
 		each(onePass, OnePasswordPath, nil)
 	}
 }
-
-var keyHead2 = regexp.MustCompile(`(` + keyHead.String() + `)`)
 
 // dull tells whether an identifier is nobody's: few different digits, or counted up.
 func dull(id string) bool {

@@ -115,8 +115,10 @@ func (s *Scanner) Content(ctx context.Context, place string, data []byte) ([]Fin
 		}
 		s.own(v.text, v.loose, take)
 		if !v.loose {
-			for n, line := range strings.Split(v.text, "\n") {
-				if keyBody(line) {
+			n := -1
+			for line := range strings.SplitSeq(v.text, "\n") {
+				n++
+				if len(line) >= 48 && keyBody(line) {
 					take(PrivateKey, line, lines.at(n))
 				}
 			}
