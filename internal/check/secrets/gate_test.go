@@ -79,6 +79,10 @@ func TestGate(t *testing.T) {
 		"unused, but maybe in the history": {namespace + allowed + entry("github-pat", "a.txt", "2027-01-31", "") + entry("github-pat", "b.txt", "2027-01-31", "    history: true\n"), []string{
 			".gitallowed:4 allowed-unused the entry for github-pat in a.txt fits no finding",
 		}},
+		"about the mirror": {namespace + allowed + strings.Replace(entry("x", "a.txt", "2027-01-31", ""), "rule: x", "fingerprint: a.txt:private-address:1", 1), nil},
+		"about a rule that nobody has": {namespace + allowed + strings.Replace(entry("x", "a.txt", "2027-01-31", ""), "rule: x", "fingerprint: a.txt:private-adress:1", 1), []string{
+			".gitallowed:4 allowed-unused the entry for a.txt:private-adress:1 in a.txt fits no finding",
+		}},
 		"the secret for its fingerprint": {namespace + allowed + strings.Replace(entry("x", "a.txt", "2027-01-31", ""), "rule: x", "fingerprint: "+pat, 1), []string{
 			".gitallowed:4 allowed-invalid allow[0].fingerprint is none; write the one that the finding names, or commit:file:rule:line as gitleaks prints it",
 			".gitallowed:4 leak " + matched,
