@@ -231,7 +231,7 @@ func explain(address string, err error) error {
 	case has("protected branch", "GH006", "pre-receive hook declined", "hook declined", "deny updating", "not allowed to push"):
 		return &Trouble{"the server does not let this credential push to the branch: " + hookSaid(said), "let it push to that branch (GitHub: Settings, Rules; GitLab: Protected branches), and nobody else", err}
 	case has("authentication failed", "could not read username", "could not read password", "invalid username", "permission denied", "HTTP 401", "error: 401", "error: 403", "HTTP 403", "access denied", "terminal prompts disabled"):
-		return &Trouble{"the server refuses the credential for " + address, "make a new one (runbook rotate-mirror-token), and name its file with --token-file or --ssh-key-file", err}
+		return &Trouble{"the server refuses the credential for " + address, "make a new one (handbook: Rotate the mirror's token), and name its file with --token-file or --ssh-key-file", err}
 	case has("host key verification failed"):
 		return &Trouble{"the SSH key of the server is not known", "put it into known_hosts after comparing it with what the host publishes", err}
 	case has("repository not found", "not found", "does not appear to be a git repository"):
