@@ -128,7 +128,7 @@ spec:
     spec:
       containers:
         - name: app
-          image: ghcr.io/example/app-%[1]d:1.%[2]d.0@sha256:%[3]064x
+          image: ghcr.io/example/app-%[1]d:1.%[2]d.0@sha256:%064[3]x
           env:
             - name: LISTEN
               value: 0.0.0.0:8080
