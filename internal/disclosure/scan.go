@@ -88,7 +88,7 @@ func (s *Scanner) Content(ctx context.Context, place string, data []byte) ([]Fin
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	views, err := unpack(data)
+	views, err := unpack(ctx, data)
 	if err != nil {
 		return nil, err
 	}

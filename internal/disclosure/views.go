@@ -7,6 +7,7 @@ import (
 	"compress/bzip2"
 	"compress/gzip"
 	"compress/zlib"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -47,6 +48,7 @@ type view struct {
 
 // unpacker makes the views of one file.
 type unpacker struct {
+	ctx   context.Context
 	left  int // bytes that may still be unpacked
 	views []view
 	seen  map[string]bool
@@ -55,8 +57,8 @@ type unpacker struct {
 var errTooMuch = errors.New("it unpacks to more than can be searched")
 
 // unpack returns all texts that a file comes to.
-func unpack(data []byte) ([]view, error) {
-	u := &unpacker{left: maxUnpacked, seen: map[string]bool{}}
+func unpack(ctx context.Context, data []byte) ([]view, error) {
+	u := &unpacker{ctx: ctx, left: maxUnpacked, seen: map[string]bool{}}
 	if err := u.content(data, nil, 1); err != nil {
 		return nil, err
 	}
@@ -65,6 +67,9 @@ func unpack(data []byte) ([]view, error) {
 
 // add takes a text, unless it is known, and tells whether it was new.
 func (u *unpacker) add(v view) (bool, error) {
+	if err := u.ctx.Err(); err != nil {
+		return false, fmt.Errorf("it takes more than %s to search: %w", timeout, err)
+	}
 	if strings.TrimSpace(v.text) == "" || u.seen[v.text] {
 		return false, nil
 	}

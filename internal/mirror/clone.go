@@ -37,6 +37,9 @@ type clone struct {
 	tip  string // commit of the branch on the mirror; "" if there is none
 }
 
+// lockTimeout is how long one run waits for another.
+const lockTimeout = 30 * time.Second
+
 // open makes or finds the clone, and fetches the branch: its newest commit, or all.
 func (t Target) open(ctx context.Context, whole bool) (*clone, error) {
 	sum := sha256.Sum256([]byte(t.URL + "\x00" + t.Branch))
@@ -49,9 +52,13 @@ func (t Target) open(ctx context.Context, whole bool) (*clone, error) {
 		return nil, err
 	}
 	c.lock = flock.New(c.dir + ".lock")
-	got, err := c.lock.TryLockContext(ctx, 200*time.Millisecond)
-	if err != nil || !got {
-		return nil, fmt.Errorf("another lumacore works on this mirror: %w", err)
+	waiting, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	if got, err := c.lock.TryLockContext(waiting, 200*time.Millisecond); err != nil || !got {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &Trouble{"another lumacore works on this mirror", "wait until it has ended, and run the same command again", err}
 	}
 	if err := c.fetch(ctx, whole); err != nil {
 		c.close()

@@ -136,23 +136,8 @@ func Sync(ctx context.Context, s Source, t Target, o Options) (*Report, error) {
 		return r, nil
 	}
 	defer c.close()
-	key := ""
-	switch {
-	case can.Identity == nil:
-		r.stop("publicIdentity in lumacore.yaml says nothing: nobody could be the author on the mirror")
-	default:
-		author := can.Identity.Name + " <" + can.Identity.Email + ">"
-		found, err := can.scanner.Text(ctx, "author", author)
-		if err != nil {
-			return nil, err
-		}
-		r.add(found)
-		if key, err = publicKey(o.SigningKey); err != nil {
-			return nil, err
-		}
-		if !isSigner(can.Config.Signers, key) {
-			r.stop("the key that signs is not among mirror.signers in lumacore.yaml: mirror verify could not tell its commits from somebody else's")
-		}
+	if err := r.signer(ctx, can, o.SigningKey); err != nil {
+		return nil, err
 	}
 	if r.Result == Blocked {
 		return r, nil
@@ -174,6 +159,27 @@ func Sync(ctx context.Context, s Source, t Target, o Options) (*Report, error) {
 		return r, nil
 	}
 	return r, c.publish(ctx, r, can, c.tip, text, "", o)
+}
+
+// signer stops a report when nobody could be the author, or nobody could tell who was.
+func (r *Report) signer(ctx context.Context, can *Candidate, file string) error {
+	if can.Identity == nil {
+		r.stop("publicIdentity in lumacore.yaml says nothing: nobody could be the author on the mirror")
+		return nil
+	}
+	found, err := can.scanner.Text(ctx, "author", can.Identity.Name+" <"+can.Identity.Email+">")
+	if err != nil {
+		return err
+	}
+	r.add(found)
+	key, err := publicKey(file)
+	if err != nil {
+		return err
+	}
+	if !isSigner(can.Config.Signers, key) {
+		r.stop("the key that signs is not among mirror.signers in lumacore.yaml: mirror verify could not tell its commits from somebody else's")
+	}
+	return nil
 }
 
 // publish writes the candidate and pushes it.

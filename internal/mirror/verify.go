@@ -525,21 +525,13 @@ func Rewrite(ctx context.Context, s Source, t Target, o Options) (*Report, error
 		return nil, &Trouble{t.URL + " has no branch " + t.Branch, "lumacore mirror sync makes it", errNoTip}
 	}
 	// What is wrong with the history is why it is rewritten; the candidate must be clean.
-	if can.Blocked() || can.Identity == nil {
-		if can.Identity == nil {
-			r.stop("publicIdentity in lumacore.yaml says nothing: nobody could be the author on the mirror")
-		}
+	if can.Blocked() {
 		r.Result = Blocked
 		return r, nil
 	}
 	r.Result, r.Problems = "", []string{}
-	key, err := publicKey(o.SigningKey)
-	if err != nil {
-		return nil, err
-	}
-	if !isSigner(can.Config.Signers, key) {
-		r.stop("the key that signs is not among mirror.signers in lumacore.yaml")
-		return r, nil
+	if err := r.signer(ctx, can, o.SigningKey); err != nil || r.Result == Blocked {
+		return r, err
 	}
 	if err := r.docs(ctx, can, o.Progress); err != nil || r.Result == Blocked {
 		return r, err
