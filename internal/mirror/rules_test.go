@@ -99,7 +99,7 @@ func FuzzRules(f *testing.F) {
 		}
 		for _, patterns := range [][]string{{withhold}, config.NeverPublished} {
 			for _, other := range []string{name, strings.ToUpper(name), strings.ToLower(name)} {
-				if p, _ := match(patterns, other, true); p != "" && strings.ToLower(other) == strings.ToLower(name) {
+				if p, _ := match(patterns, other, true); p != "" && strings.EqualFold(other, name) {
 					t.Errorf("%q is published, although %q withholds it as %q", name, p, other)
 				}
 			}
