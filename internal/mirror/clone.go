@@ -87,11 +87,16 @@ func (c *clone) fetch(ctx context.Context, whole bool) error {
 			return err
 		}
 	}
-	// A run that was killed may have left a lock of Git's.
-	for _, pattern := range []string{"*.lock", "refs/heads/*.lock", "objects/pack/tmp_*"} {
-		left, _ := filepath.Glob(filepath.Join(c.dir, pattern))
+	// A run that was killed may have left locks of Git's, and what it was about to write.
+	for _, pattern := range []string{"*.lock", "refs/mirror/*.lock", "objects/pack/tmp_*", "write-*"} {
+		left, err := filepath.Glob(filepath.Join(c.dir, pattern))
+		if err != nil {
+			return err
+		}
 		for _, f := range left {
-			_ = os.Remove(f)
+			if err := os.RemoveAll(f); err != nil {
+				return err
+			}
 		}
 	}
 	out, err := c.Access.run(ctx, c.dir, gitRemote, nil, "ls-remote", "--", c.URL, "refs/heads/"+c.Branch)
@@ -119,14 +124,13 @@ func (c *clone) fetch(ctx context.Context, whole bool) error {
 
 // commit is a commit of the mirror.
 type commit struct {
-	name, tree      string
-	parents         []string
-	author, by      string // "NAME <EMAIL>"
-	time            time.Time
-	message         string
-	source, rules   string // of its trailers; "" if it is none of ours
-	signed          bool
-	headers, object string
+	name          string
+	parents       []string
+	author, by    string // "NAME <EMAIL>"
+	time          time.Time
+	message       string
+	source, rules string // of its trailers; "" if it is none of ours
+	signed        bool
 }
 
 var (
@@ -141,14 +145,11 @@ func message(added, changed, removed int, source, rules string) string {
 
 // parse reads a commit object (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects).
 func parse(name, object string) commit {
-	c := commit{name: name, object: object}
 	head, body, _ := strings.Cut(object, "\n\n")
-	c.headers, c.message = head, body
+	c := commit{name: name, message: body}
 	for line := range strings.SplitSeq(head, "\n") {
 		key, value, _ := strings.Cut(line, " ")
 		switch key {
-		case "tree":
-			c.tree = value
 		case "parent":
 			c.parents = append(c.parents, value)
 		case "gpgsig", "gpgsig-sha256":

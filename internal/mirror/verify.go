@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -95,13 +96,14 @@ func Verify(ctx context.Context, s Source, t Target, progress func(string, ...an
 		return nil, err
 	}
 	v.Commits = len(commits)
-	if err := v.made(ctx, c, can, commits); err != nil {
+	if err := v.made(ctx, s, c, can, commits); err != nil {
 		return nil, err
 	}
-	if err := v.recompute(ctx, s, c, can, commits, progress); err != nil {
+	found, err := v.trees(ctx, s, c, commits)
+	if err != nil {
 		return nil, err
 	}
-	if err := v.search(ctx, s, c, can, commits, progress); err != nil {
+	if err := v.search(ctx, s, c, can, commits, found, progress); err != nil {
 		return nil, err
 	}
 	if len(v.Exposures)+len(v.Foreign)+len(v.Differs) > 0 {
@@ -161,7 +163,7 @@ func (c *clone) history(ctx context.Context) ([]commit, error) {
 
 // made tells whether lumacore made each commit: one after the other, by the declared
 // identity, signed, and with nothing in it that a person could have written.
-func (v *Verification) made(ctx context.Context, c *clone, can *Candidate, commits []commit) error {
+func (v *Verification) made(ctx context.Context, s Source, c *clone, can *Candidate, commits []commit) error {
 	var mu sync.Mutex
 	foreign := func(k commit, reason string) {
 		mu.Lock()
@@ -192,12 +194,21 @@ func (v *Verification) made(ctx context.Context, c *clone, can *Candidate, commi
 		case len(can.Config.Signers) == 0:
 			continue
 		}
+		key := cache.NewKey([]byte("mirror: signed"), []byte(k.name), []byte(strings.Join(can.Config.Signers, "\n")))
+		if _, ok := s.Cache.Get(key); ok {
+			continue
+		}
 		g.Go(func() error {
 			why, err := c.verify(ctx, k, can.Config.Signers)
-			if why != "" {
+			switch {
+			case err != nil:
+				return err
+			case why != "":
 				foreign(k, why)
+			default:
+				s.Cache.Put(key, []byte("signed"))
 			}
-			return err
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -207,66 +218,65 @@ func (v *Verification) made(ctx context.Context, c *clone, can *Candidate, commi
 	return nil
 }
 
-// recompute holds the tree of each commit against what its source and rules give.
-func (v *Verification) recompute(ctx context.Context, s Source, c *clone, can *Candidate, commits []commit, progress func(string, ...any)) error {
-	var mu sync.Mutex
-	var unknown, other int
+// file is a content at a path.
+type file struct{ path, object string }
+
+// span are the commits that have a file, by their numbers: from, and to before.
+type span struct{ from, to int }
+
+// trees goes through all commits, and holds the tree of each against what its source and
+// rules give. It returns which commits have which file.
+func (v *Verification) trees(ctx context.Context, s Source, c *clone, commits []commit) (map[file][]span, error) {
 	under, err := folder(ctx, s.Dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known := &memory{under: under, files: map[string]string{}, rules: map[string]*Rules{}}
-	g, ctx := errgroup.WithContext(ctx)
+	found := map[file][]span{}
+	var mu sync.Mutex
+	var unknown, other int
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, k := range commits {
-		if k.source == "" {
-			continue
+	err = c.walk(ctx, commits, func(i int, there map[string]entry, gone, come []entry) error {
+		k := commits[i]
+		for _, e := range gone {
+			spans := found[file{e.path, e.object}]
+			spans[len(spans)-1].to = i
 		}
-		g.Go(func() error {
-			key := cache.NewKey([]byte("mirror: recomputed"), []byte(k.name))
-			if _, ok := s.Cache.Get(key); ok {
+		for _, e := range come {
+			key := file{e.path, e.object}
+			found[key] = append(found[key], span{i, len(commits)})
+			if e.mode == "120000" || e.mode == "160000" {
+				v.Foreign = append(v.Foreign, Foreign{k.name, e.path + " is a symbolic link or a submodule, which lumacore never publishes"})
+			}
+		}
+		key := cache.NewKey([]byte("mirror: recomputed"), []byte(k.name))
+		if _, ok := s.Cache.Get(key); ok || k.source == "" {
+			if ok {
 				mu.Lock()
 				v.Recomputed++
 				v.Known++
 				mu.Unlock()
-				return nil
 			}
-			want, digest, err := known.expected(ctx, s.Dir, k.source)
-			if err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				mu.Lock()
-				unknown++
-				mu.Unlock()
-				return nil
-			}
-			if digest != k.rules {
-				mu.Lock()
-				other++
-				mu.Unlock()
-				return nil
-			}
-			there, err := c.listing(ctx, k.name)
-			if err != nil {
-				return err
-			}
-			why := ""
-			for path, f := range want {
-				e, ok := there[path]
-				if !ok {
-					why = "it lacks " + path
-				} else if e.mode != f.mode || e.object != f.object {
-					why = path + " is another"
-				}
-				delete(there, path)
-			}
-			for _, path := range slices.Sorted(maps.Keys(there)) {
-				why = "it has " + path
+			return nil
+		}
+		there = maps.Clone(there)
+		g.Go(func() error {
+			want, digest, err := known.expected(gctx, s.Dir, k.source)
+			if gctx.Err() != nil {
+				return gctx.Err()
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if why != "" {
+			switch {
+			case err != nil:
+				unknown++
+				return nil
+			case digest != k.rules:
+				other++
+				return nil
+			}
+			if why := differs(want, there); why != "" {
 				v.Differs = append(v.Differs, Foreign{k.name, fmt.Sprintf("it is not what commit %.12s gives: %s", k.source, why)})
 				v.Alarm = true
 				return nil
@@ -275,9 +285,10 @@ func (v *Verification) recompute(ctx context.Context, s Source, c *clone, can *C
 			s.Cache.Put(key, []byte("same"))
 			return nil
 		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
+		return gctx.Err()
+	})
+	if werr := g.Wait(); werr != nil || err != nil {
+		return nil, cmp.Or(werr, err)
 	}
 	if unknown > 0 {
 		v.NotChecked = append(v.NotChecked, fmt.Sprintf("whether %s has the tree of its source: this repository does not have that revision, or no mirror in its lumacore.yaml", count(unknown, "commit")))
@@ -286,60 +297,59 @@ func (v *Verification) recompute(ctx context.Context, s Source, c *clone, can *C
 		v.NotChecked = append(v.NotChecked, fmt.Sprintf("whether %s has the tree of its source: another version of lumacore had other rules", count(other, "commit")))
 	}
 	slices.SortFunc(v.Differs, func(a, b Foreign) int { return strings.Compare(a.Name, b.Name) })
-	return nil
+	return found, nil
+}
+
+// differs says how a tree is not the one that is wanted; "" if it is.
+func differs(want, there map[string]entry) string {
+	for _, path := range slices.Sorted(maps.Keys(want)) {
+		e, ok := there[path]
+		if !ok {
+			return "it lacks " + path
+		}
+		if e.mode != want[path].mode || e.object != want[path].object {
+			return path + " is another"
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(there)) {
+		if _, ok := want[path]; !ok {
+			return "it has " + path
+		}
+	}
+	return ""
 }
 
 // search looks at every file of every commit, each content once, and at what is no file.
-func (v *Verification) search(ctx context.Context, s Source, c *clone, can *Candidate, commits []commit, progress func(string, ...any)) error {
-	type at struct{ path, object string }
-	in := map[at][]int{} // commits that have it
-	var order []at
-	prev := map[string]entry{}
-	for i, k := range commits {
-		files, err := c.changed(ctx, k, prev)
-		if err != nil {
-			return err
-		}
-		prev = files
-		for path, e := range files {
-			key := at{path, e.object}
-			if in[key] == nil {
-				order = append(order, key)
-			}
-			in[key] = append(in[key], i)
-			if e.mode == "120000" || e.mode == "160000" {
-				v.Foreign = append(v.Foreign, Foreign{k.name, path + " is a symbolic link or a submodule, which lumacore never publishes"})
-			}
-		}
-	}
-	slices.SortFunc(order, func(a, b at) int {
-		return strings.Compare(a.object+a.path, b.object+b.path)
-	})
+func (v *Verification) search(ctx context.Context, s Source, c *clone, can *Candidate, commits []commit, found map[file][]span, progress func(string, ...any)) error {
 	// What an earlier run found clean with the same rules is not even read.
-	var look []at
-	for _, a := range order {
-		if _, ok := s.Cache.Get(seen(can, a.path, a.object)); !ok {
-			look = append(look, a)
+	var look []file
+	for f := range found {
+		if _, ok := s.Cache.Get(seen(can, f)); !ok {
+			look = append(look, f)
 		}
 	}
+	slices.SortFunc(look, func(a, b file) int {
+		return cmp.Or(strings.Compare(a.object, b.object), strings.Compare(a.path, b.path))
+	})
 	v.Blobs = len(look)
 	if len(look) > 0 {
 		progress("searching %s of %s", count(len(look), "file"), count(len(commits), "commit"))
 	}
 	var mu sync.Mutex
-	expose := func(f disclosure.Finding, list []int) {
+	expose := func(f disclosure.Finding, spans []span) {
 		mu.Lock()
 		defer mu.Unlock()
 		if allows(can.allowed, f, s.Now) {
 			return
 		}
-		e := Exposure{Finding: f, Since: commits[list[0]].time.Format(time.RFC3339)}
-		last := list[len(list)-1]
-		if last != len(commits)-1 {
-			e.Until = commits[last].time.Format(time.RFC3339)
+		e := Exposure{Finding: f, Since: commits[spans[0].from].time.Format(time.RFC3339)}
+		for _, p := range spans {
+			for _, k := range commits[p.from:p.to] {
+				e.Commit = append(e.Commit, k.name)
+			}
 		}
-		for _, i := range list {
-			e.Commit = append(e.Commit, commits[i].name)
+		if last := spans[len(spans)-1].to - 1; last != len(commits)-1 {
+			e.Until = commits[last].time.Format(time.RFC3339)
 		}
 		v.Alarm = v.Alarm || f.Alarm
 		v.Exposures = append(v.Exposures, e)
@@ -357,20 +367,20 @@ func (v *Verification) search(ctx context.Context, s Source, c *clone, can *Cand
 			return blobs(gctx, c.dir, objects, func(_ string, data []byte) error {
 				a := part[i]
 				i++
-				found, err := can.scanner.File(gctx, a.path, data)
+				hits, err := can.scanner.File(gctx, a.path, data)
 				if gctx.Err() != nil {
 					return gctx.Err()
 				}
 				if err != nil {
 					mu.Lock()
-					problems = append(problems, fmt.Sprintf("%s of commit %.12s cannot be searched: %v", a.path, commits[in[a][0]].name, err))
+					problems = append(problems, fmt.Sprintf("%s of commit %.12s cannot be searched: %v", a.path, commits[found[a][0].from].name, err))
 					mu.Unlock()
 				}
-				if err == nil && len(found) == 0 {
-					s.Cache.Put(seen(can, a.path, a.object), []byte("clean"))
+				if err == nil && len(hits) == 0 {
+					s.Cache.Put(seen(can, a), []byte("clean"))
 				}
-				for _, f := range found {
-					expose(f, in[a])
+				for _, f := range hits {
+					expose(f, found[a])
 				}
 				return nil
 			})
@@ -389,14 +399,14 @@ func (v *Verification) search(ctx context.Context, s Source, c *clone, can *Cand
 		}
 		clean := true
 		for place, text := range map[string]string{"message": withoutTrailers(k), "author": k.author, "committer": k.by} {
-			found, err := can.scanner.Text(ctx, place, text)
+			hits, err := can.scanner.Text(ctx, place, text)
 			if err != nil {
 				return fmt.Errorf("the %s of commit %.12s cannot be searched: %w", place, k.name, err)
 			}
-			for _, f := range found {
+			for _, f := range hits {
 				clean = false
 				f.Line = 0
-				expose(f, []int{i})
+				expose(f, []span{{i, i + 1}})
 			}
 		}
 		if clean {
@@ -418,34 +428,92 @@ func withoutTrailers(k commit) string {
 
 // seen names a file of the mirror that was searched. The object's name stands for its
 // content.
-func seen(c *Candidate, path, object string) cache.Key {
-	return cache.NewKey([]byte("mirror: seen"), []byte(c.Searched), []byte(path), []byte(object))
+func seen(c *Candidate, f file) cache.Key {
+	return cache.NewKey([]byte("mirror: seen"), []byte(c.Searched), []byte(f.path), []byte(f.object))
 }
 
-// changed lists the files of a commit; what did not change since the one before is taken
-// from there.
-func (c *clone) changed(ctx context.Context, k commit, before map[string]entry) (map[string]entry, error) {
-	if len(k.parents) != 1 {
-		return c.listing(ctx, k.name)
+// walk goes through commits from the oldest: what each has, which the next one changes, and
+// what has gone and come since the one before it. A file of another content does both.
+func (c *clone) walk(ctx context.Context, commits []commit, visit func(i int, there map[string]entry, gone, come []entry) error) error {
+	changes, err := c.changes(ctx, commits)
+	if err != nil {
+		return err
 	}
-	out, err := c.git(ctx, "diff-tree", "-r", "-z", "--no-renames", "--no-commit-id", k.parents[0], k.name)
+	there := map[string]entry{}
+	for i, k := range commits {
+		changed, ok := changes[k.name]
+		if !ok || i > 0 && (len(k.parents) != 1 || k.parents[0] != commits[i-1].name) {
+			// It does not follow the commit before it: what it has is asked for.
+			all, err := c.listing(ctx, k.name)
+			if err != nil {
+				return err
+			}
+			changed = nil
+			for path := range there {
+				if _, ok := all[path]; !ok {
+					changed = append(changed, entry{path: path})
+				}
+			}
+			for path, e := range all {
+				if there[path] != e {
+					changed = append(changed, e)
+				}
+			}
+		}
+		var gone, come []entry
+		for _, e := range changed {
+			if old, ok := there[e.path]; ok {
+				gone = append(gone, old)
+				delete(there, e.path)
+			}
+			if e.object != "" {
+				come = append(come, e)
+				there[e.path] = e
+			}
+		}
+		if err := visit(i, there, gone, come); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changes are the files in which each commit differs from its parent, with one git for all
+// of them; one without an object is gone.
+// https://git-scm.com/docs/git-diff-tree#_raw_output_format
+func (c *clone) changes(ctx context.Context, commits []commit) (map[string][]entry, error) {
+	var names strings.Builder
+	changes := map[string][]entry{}
+	for _, k := range commits {
+		if len(k.parents) <= 1 {
+			names.WriteString(k.name + "\n")
+			changes[k.name] = nil
+		}
+	}
+	out, err := c.Access.run(ctx, c.dir, gitLocal, strings.NewReader(names.String()), "diff-tree", "--stdin", "--root", "-r", "-z", "--no-renames")
 	if err != nil {
 		return nil, err
 	}
-	files := maps.Clone(before)
+	commit := ""
 	parts := strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
-	for i := 0; i+1 < len(parts); i += 2 {
-		f := strings.Fields(strings.TrimPrefix(parts[i], ":"))
-		if len(f) != 5 {
-			return nil, fmt.Errorf("git diff-tree: unexpected line %q", parts[i])
-		}
-		if f[4] == "D" {
-			delete(files, parts[i+1])
+	for i := 0; i < len(parts) && parts[i] != ""; i++ {
+		raw, ok := strings.CutPrefix(parts[i], ":")
+		if !ok {
+			commit = strings.TrimSpace(parts[i])
 			continue
 		}
-		files[parts[i+1]] = entry{path: parts[i+1], mode: f[1], object: f[3]}
+		f := strings.Fields(raw)
+		if len(f) != 5 || i+1 == len(parts) {
+			return nil, fmt.Errorf("git diff-tree: unexpected line %q", parts[i])
+		}
+		i++
+		e := entry{path: parts[i], mode: f[1], object: f[3]}
+		if f[4] == "D" {
+			e.mode, e.object = "", ""
+		}
+		changes[commit] = append(changes[commit], e)
 	}
-	return files, nil
+	return changes, nil
 }
 
 // Text writes the report for a person.
