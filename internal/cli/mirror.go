@@ -61,6 +61,7 @@ func (f *mirrorFlags) add(cmd *cobra.Command, signs bool) {
 	fs.StringVar(&f.branch, "branch", "", "`branch` of the mirror (default mirror.branch in lumacore.yaml, or "+config.DefaultMirrorBranch+")")
 	fs.StringVar(&f.access.TokenFile, "token-file", "", "`file` with the token for HTTPS, readable by its owner alone")
 	fs.StringVar(&f.access.SSHKeyFile, "ssh-key-file", "", "`file` with the key for SSH, readable by its owner alone")
+	fs.StringVar(&f.access.KnownHostsFile, "known-hosts-file", "", "`file` with the keys of SSH servers (default those of ssh itself)")
 	fs.StringVar(&f.access.CAFile, "ca-file", "", "`file` with certificates (PEM) to trust besides those of the system")
 	if signs {
 		fs.StringVar(&f.key, "signing-key-file", "", "`file` with the SSH key that signs the commits of the mirror; its public half is beside it, and in mirror.signers")
@@ -106,7 +107,7 @@ func (f *mirrorFlags) open(ctx context.Context) (mirror.Source, mirror.Target, e
 		URL: cmp.Or(f.to, cfg.URL), Branch: cmp.Or(f.branch, cfg.Branch, config.DefaultMirrorBranch),
 		Access: f.access, Folder: filepath.Join(kept, "mirrors"),
 	}
-	for _, file := range []*string{&to.Access.TokenFile, &to.Access.SSHKeyFile, &to.Access.CAFile, &f.key} {
+	for _, file := range []*string{&to.Access.TokenFile, &to.Access.SSHKeyFile, &to.Access.KnownHostsFile, &to.Access.CAFile, &f.key} {
 		if *file == "" {
 			continue
 		}
@@ -159,13 +160,18 @@ func (f *mirrorFlags) progress(format string, args ...any) {
 
 func newMirrorPlan(s *report.Streams) *cobra.Command {
 	f := &mirrorFlags{streams: s}
+	var offline bool
+	var tree string
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Show what would be published, and which rule decided; write nothing",
+		Short: "Show what would be published, and which rule decided",
 		Long: `Plan makes what a sync would publish, searches it, and holds it against what is on the
 mirror: files added (+), changed (~) and removed (-), each with the rule that decided. With
 -o json every file of the revision is listed, also what is withheld. The documentation is
-not built.
+not built, and nothing is written.
+
+With --tree the files that would be published are written to a folder, if nothing stops
+them: for other scanners, and to build the documentation of them.
 
 EXIT STATUS
   0  nothing stops a sync, as far as plan looks
@@ -173,7 +179,10 @@ EXIT STATUS
   2  wrong use, a mistake in lumacore.yaml, or an internal error`,
 		Example: `  lumacore mirror plan
 
-  # what of a merge request would become public
+  # in a merge request: without asking the mirror, and for other scanners
+  lumacore mirror plan --offline --tree candidate
+
+  # what of the newest commit would become public
   lumacore mirror plan --revision HEAD -o json | jq '.decisions[] | select(.verdict != "withheld")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -181,24 +190,28 @@ EXIT STATUS
 			if err != nil {
 				return err
 			}
-			rep, err := mirror.Plan(cmd.Context(), src, to)
-			if err != nil {
-				return f.explain(err)
-			}
-			if err := f.out.Write(s, rep); err != nil {
-				return err
-			}
-			if rep.Result == mirror.Blocked {
-				return blocked(rep)
-			}
-			return nil
+			to.Offline = offline
+			rep, err := mirror.Plan(cmd.Context(), src, to, tree)
+			return f.finish(rep, err)
 		},
 	}
 	f.add(cmd, false)
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask the mirror: every file counts as added")
+	cmd.Flags().StringVar(&tree, "tree", "", "write the files that would be published to this `folder`, which must not exist")
 	return cmd
 }
 
-func blocked(r *mirror.Report) error {
+// finish writes a report, and says whether it is one that stops.
+func (f *mirrorFlags) finish(r *mirror.Report, err error) error {
+	if err != nil {
+		return f.explain(err)
+	}
+	if err := f.out.Write(f.streams, r); err != nil {
+		return err
+	}
+	if r.Result != mirror.Blocked {
+		return nil
+	}
 	next := "take it out, replace it (mirror.replace), withhold it (mirror.withhold), or allow it with reason and end (.gitallowed); then commit"
 	if r.Alarm {
 		next = "find out who: lumacore mirror verify, then the handbook: When the mirror is blocked"
@@ -208,6 +221,7 @@ func blocked(r *mirror.Report) error {
 
 func newMirrorSync(s *report.Streams) *cobra.Command {
 	f := &mirrorFlags{streams: s}
+	var withoutDocs bool
 	cmd := &cobra.Command{
 		Use:   "sync",
 		Short: "Publish a revision, if nothing stops it",
@@ -235,20 +249,12 @@ EXIT STATUS
 			if err != nil {
 				return err
 			}
-			rep, err := mirror.Sync(cmd.Context(), src, to, mirror.Options{SigningKey: f.key, Progress: f.progress})
-			if err != nil {
-				return f.explain(err)
-			}
-			if err := f.out.Write(s, rep); err != nil {
-				return err
-			}
-			if rep.Result == mirror.Blocked {
-				return blocked(rep)
-			}
-			return nil
+			rep, err := mirror.Sync(cmd.Context(), src, to, mirror.Options{SigningKey: f.key, WithoutDocs: withoutDocs, Progress: f.progress})
+			return f.finish(rep, err)
 		},
 	}
 	f.add(cmd, true)
+	cmd.Flags().BoolVar(&withoutDocs, "without-docs", false, "do not build the documentation: something else has, of the same files (mirror plan --tree)")
 	return cmd
 }
 
@@ -366,16 +372,7 @@ EXIT STATUS
 				return err
 			}
 			rep, err := mirror.Rewrite(ctx, src, to, mirror.Options{SigningKey: f.key, Progress: f.progress})
-			if err != nil {
-				return f.explain(err)
-			}
-			if err := f.out.Write(s, rep); err != nil {
-				return err
-			}
-			if rep.Result == mirror.Blocked {
-				return blocked(rep)
-			}
-			return nil
+			return f.finish(rep, err)
 		},
 	}
 	f.add(cmd, true)

@@ -26,6 +26,8 @@ type Target struct {
 	Branch string
 	Access Access
 	Folder string // where clones of mirrors are kept between runs
+
+	Offline bool // the mirror is not asked: a plan shows all files as added
 }
 
 // clone is a bare clone of a mirror's branch. It never has an object that was not on the

@@ -155,6 +155,8 @@ type Access struct {
 	TokenFile  string // for HTTPS
 	SSHKeyFile string // for SSH
 	CAFile     string // certificates to trust besides those of the system
+	// KnownHostsFile has the keys of SSH servers; "" for ssh's own files.
+	KnownHostsFile string
 }
 
 // credential is a helper of Git's that reads the token when a server asks for it
@@ -186,11 +188,18 @@ func (a Access) remote(ctx context.Context, dir string, args ...string) *exec.Cm
 		"LUMACORE_MIRROR_TOKEN_FILE="+a.TokenFile)
 	ssh := "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
 	if a.SSHKeyFile != "" {
-		ssh += " -o IdentitiesOnly=yes -i '" + strings.ReplaceAll(a.SSHKeyFile, "'", `'\''`) + "'"
+		ssh += " -o IdentitiesOnly=yes -i " + quoted(a.SSHKeyFile)
+	}
+	if a.KnownHostsFile != "" {
+		// A list of files: the inner quotes make it one (https://man.openbsd.org/ssh_config.5).
+		ssh += " -o GlobalKnownHostsFile=/dev/null -o " + quoted(`UserKnownHostsFile="`+a.KnownHostsFile+`"`)
 	}
 	cmd.Env = append(cmd.Env, "GIT_SSH_COMMAND="+ssh)
 	return cmd
 }
+
+// quoted is a text as a word of a shell.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // run runs git for the clone of a mirror.
 func (a Access) run(ctx context.Context, dir string, limit time.Duration, in io.Reader, args ...string) (string, error) {
@@ -233,7 +242,7 @@ func explain(address string, err error) error {
 	case has("authentication failed", "could not read username", "could not read password", "invalid username", "permission denied", "HTTP 401", "error: 401", "error: 403", "HTTP 403", "access denied", "terminal prompts disabled"):
 		return &Trouble{"the server refuses the credential for " + address, "make a new one (handbook: Rotate the mirror's token), and name its file with --token-file or --ssh-key-file", err}
 	case has("host key verification failed"):
-		return &Trouble{"the SSH key of the server is not known", "put it into known_hosts after comparing it with what the host publishes", err}
+		return &Trouble{"the SSH key of the server is not known", "compare it with what the host publishes, put it into a file, and name that with --known-hosts-file", err}
 	case has("repository not found", "not found", "does not appear to be a git repository"):
 		return &Trouble{"there is no repository at " + address + ", or the credential may not see it", "create it, empty, or correct mirror.url", err}
 	case has("certificate", "SSL"):

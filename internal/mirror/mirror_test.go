@@ -1,7 +1,9 @@
 package mirror_test
 
 import (
+	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,7 +198,7 @@ func (w *world) verify() *mirror.Verification {
 func TestSync(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	plan, err := mirror.Plan(t.Context(), w.source(), w.to)
+	plan, err := mirror.Plan(t.Context(), w.source(), w.to, "")
 	if err != nil || plan.Result != mirror.Planned || plan.Added != 2 || plan.Withheld != 2 {
 		t.Fatalf("plan: %+v %v", plan, err)
 	}
@@ -559,26 +562,143 @@ func TestHalfAClone(t *testing.T) {
 	w.pushed()
 }
 
-// TestKilled: a sync that is stopped at any moment leaves the mirror at a complete commit,
-// and the next one goes on.
+// TestKilled: kill -9 at any moment of a sync leaves the mirror at a complete commit, and the
+// next one goes on.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.pushed()
-	for i := range 12 {
+	started := time.Now()
+	w.syncInProcess(t.Context())
+	whole := time.Since(started)
+	const times = 12
+	for i := range times {
 		w.write("apps/web/more.yaml", fmt.Sprintf("a: %d\n", i))
 		w.commit("feat: more")
-		ctx, cancel := contextAfter(t, time.Duration(i*15)*time.Millisecond)
-		_, _ = mirror.Sync(ctx, w.source(), w.to, w.options())
+		ctx, cancel := context.WithTimeout(t.Context(), whole*time.Duration(i+1)/times)
+		w.syncInProcess(ctx)
 		cancel()
 		w.onMirror("fsck", "--strict")
 	}
 	w.sync()
-	if got := w.onMirror("show", "main:apps/web/more.yaml"); got != "a: 11" {
+	if got := w.onMirror("show", "main:apps/web/more.yaml"); got != fmt.Sprintf("a: %d", times-1) {
 		t.Errorf("the mirror has %q", got)
 	}
 	if v := w.verify(); v.Result != mirror.Clean {
 		t.Errorf("verify: %+v", v)
+	}
+}
+
+// syncInProcess syncs in a process of its own with all that it starts, and kills all of it
+// when ctx ends.
+func (w *world) syncInProcess(ctx context.Context) {
+	w.Helper()
+	to, err := json.Marshal(w.to)
+	w.must(err)
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSyncProcess$")
+	cmd.Env = append(os.Environ(), "MIRROR_SOURCE="+w.dir, "MIRROR_TARGET="+string(to), "MIRROR_KEY="+w.key, "MIRROR_CACHE="+w.kept)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if out, err := cmd.CombinedOutput(); err != nil && ctx.Err() == nil {
+		w.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestSyncProcess is what syncInProcess runs.
+func TestSyncProcess(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("MIRROR_SOURCE")
+	if dir == "" {
+		return
+	}
+	var to mirror.Target
+	if err := json.Unmarshal([]byte(os.Getenv("MIRROR_TARGET")), &to); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, dir: dir, kept: os.Getenv("MIRROR_CACHE"), key: os.Getenv("MIRROR_KEY"), to: to}
+	if r := w.sync(); r.Result == mirror.Blocked {
+		t.Fatalf("%v %v", r.Findings, r.Problems)
+	}
+}
+
+// TestTree: the candidate can be had as files; never those of one that is blocked, and never
+// among others.
+func TestTree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.config("  executables: ['apps/*.sh']\n  replace: [{text: nas.attic.lan, by: nas.example.com}]\n")
+	w.write("apps/run.sh", "#!/bin/sh\necho nas.attic.lan\n")
+	w.must(os.Chmod(filepath.Join(w.dir, "apps/run.sh"), 0o755))
+	w.commit("feat: run")
+	tree := filepath.Join(t.TempDir(), "candidate")
+	to := w.to
+	to.URL, to.Offline = "http://127.0.0.1:1/nobody-answers.git", true
+	r, err := mirror.Plan(t.Context(), w.source(), to, tree)
+	if err != nil || r.Result != mirror.Planned || !slices.Contains(r.NotChecked, "what is on the mirror: --offline") {
+		t.Fatalf("%+v %v", r, err)
+	}
+	got := w.run(tree, "sh", "-c", "find . -type f -printf '%m %P\n' | sort; cat apps/run.sh")
+	if want := "644 README.md\n644 apps/web/deployment.yaml\n755 apps/run.sh\n#!/bin/sh\necho nas.example.com"; got != want {
+		t.Errorf("the candidate:\n%s\nwant:\n%s", got, want)
+	}
+	if _, err := mirror.Plan(t.Context(), w.source(), to, tree); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a folder that is there: %v", err)
+	}
+	w.write("docs/leak.md", "See 192.168.178.20.\n")
+	w.commit("docs: leak")
+	other := filepath.Join(filepath.Dir(tree), "other")
+	if r, err := mirror.Plan(t.Context(), w.source(), to, other); err != nil || r.Result != mirror.Blocked {
+		t.Errorf("a leak: %+v %v", r, err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(tree)); err != nil || len(left) != 1 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// TestForeignHistory: a history that somebody else has made, with merges and files that come
+// and go, is searched whole, and every leak has its commits.
+func TestForeignHistory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pushed()
+	dir := filepath.Join(t.TempDir(), "clone")
+	w.run(w.dir, "git", "clone", "--quiet", filepath.Join(w.server, "public.git"), dir)
+	commit := func(name, content string) string {
+		if content == "" {
+			w.run(dir, "git", "rm", "--quiet", name)
+		} else {
+			w.put(filepath.Join(dir, name), content)
+		}
+		w.run(dir, "git", "add", "--all")
+		w.run(dir, "git", "commit", "--quiet", "--message", "more")
+		return w.run(dir, "git", "rev-parse", "HEAD")
+	}
+	w.run(dir, "git", "checkout", "--quiet", "-b", "side")
+	first := commit("side.md", "192.168.178.21\n")
+	second := commit("other.md", "x\n")
+	gone := commit("side.md", "")
+	w.run(dir, "git", "checkout", "--quiet", "main")
+	third := commit("main.md", "192.168.178.22\n")
+	w.run(dir, "git", "merge", "--quiet", "--no-ff", "--no-edit", "side")
+	merge := w.run(dir, "git", "rev-parse", "HEAD")
+	w.run(dir, "git", "push", "--quiet", "origin", "main")
+	v := w.verify()
+	want := map[string][]string{"side.md": {first, second}, "main.md": {third, merge}}
+	for place, commits := range want {
+		i := slices.IndexFunc(v.Exposures, func(e mirror.Exposure) bool { return e.Finding.Place == place })
+		if i < 0 {
+			t.Errorf("%s is not found", place)
+			continue
+		}
+		got := slices.Clone(v.Exposures[i].Commit)
+		slices.Sort(got)
+		slices.Sort(commits)
+		if !slices.Equal(got, commits) {
+			t.Errorf("%s: commits %v, want %v (not %s)", place, got, commits, gone)
+		}
+	}
+	if !strings.Contains(fmt.Sprint(v.Foreign), merge) {
+		t.Errorf("the merge is taken for one of ours: %+v", v.Foreign)
 	}
 }
 

@@ -1,30 +1,21 @@
 package mirror_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/mirror"
 )
 
-func contextAfter(t *testing.T, after time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), after)
-}
-
 // TestDeniedIsNowhere: for random trees and rules, nothing that a rule withholds is in the
 // object store of the mirror or of the clone that pushes to it, not even unreachable.
 func TestDeniedIsNowhere(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("not run: -short")
-	}
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()

@@ -22,7 +22,7 @@ func TestSchemas(t *testing.T) {
 		return data
 	}
 	w := newWorld(t)
-	plan, err := mirror.Plan(t.Context(), w.source(), w.to)
+	plan, err := mirror.Plan(t.Context(), w.source(), w.to, "")
 	if err != nil {
 		t.Fatal(err)
 	}

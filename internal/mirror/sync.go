@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,22 +20,56 @@ import (
 // name is the name that Git gives to content.
 func name(data []byte) string { return gitops.BlobName(data, 40) }
 
-// Plan says what a sync would do. Nothing is written, and nothing is pushed.
-func Plan(ctx context.Context, s Source, t Target) (*Report, error) {
-	r, _, c, err := prepare(ctx, s, t)
+// Plan says what a sync would do. Nothing is pushed. If nothing stops them, the files are
+// written to the folder tree, which must not exist; "" for nowhere.
+func Plan(ctx context.Context, s Source, t Target, tree string) (*Report, error) {
+	if tree != "" {
+		if _, err := os.Lstat(tree); err == nil {
+			return nil, &Trouble{fmt.Sprintf("%s is there already: old files in it would look as if they would be published", tree), "remove it, or name another folder", fs.ErrExist}
+		}
+	}
+	r, can, c, err := prepare(ctx, s, t)
 	if err != nil {
 		return nil, err
 	}
 	if c != nil {
 		c.close()
 	}
-	if r.Result == "" {
-		r.Result = Planned
-		if r.Added+r.Changed+r.Removed == 0 {
-			r.Result = UpToDate
+	if r.Result == Blocked {
+		return r, nil
+	}
+	r.Result = Planned
+	if r.Added+r.Changed+r.Removed == 0 {
+		r.Result = UpToDate
+	}
+	if tree == "" {
+		return r, nil
+	}
+	// Whole or not at all.
+	dir, err := os.MkdirTemp(filepath.Dir(tree), "."+filepath.Base(tree)+"-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := can.write(dir); err != nil {
+		return nil, err
+	}
+	return r, errors.Join(os.Chmod(dir, 0o755), os.Rename(dir, tree))
+}
+
+// write writes the files as they would be published.
+func (c *Candidate) write(dir string) error {
+	for _, f := range c.Files {
+		path := filepath.Join(dir, filepath.FromSlash(f.Path))
+		mode := os.FileMode(0o644)
+		if f.Mode == "100755" {
+			mode = 0o755
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, f.Data, mode)); err != nil {
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // prepare makes the candidate and holds it against the mirror, if it has an address. What
@@ -51,9 +86,13 @@ func prepare(ctx context.Context, s Source, t Target) (*Report, *Candidate, *clo
 		can.Problems = append(can.Problems, errNothing.Error())
 	}
 	r.take(can)
-	if t.URL == "" {
+	if t.URL == "" || t.Offline {
+		why := "it has no address (mirror.url)"
+		if t.Offline {
+			why = "--offline"
+		}
 		r.compare(can, nil)
-		r.NotChecked = append(r.NotChecked, "what is on the mirror: it has no address (mirror.url)")
+		r.NotChecked = append(r.NotChecked, "what is on the mirror: "+why)
 		return r, can, nil, nil
 	}
 	c, err := t.open(ctx, false)
@@ -118,8 +157,9 @@ func (c *clone) trust(ctx context.Context, s Source, can *Candidate) (why string
 
 // Options are how a sync is done.
 type Options struct {
-	SigningKey string // file with the private key that signs commits
-	Progress   func(format string, args ...any)
+	SigningKey  string // file with the private key that signs commits
+	WithoutDocs bool   // the documentation is not built
+	Progress    func(format string, args ...any)
 }
 
 // Sync publishes a revision, if nothing stops it. A report that is blocked is no error;
@@ -146,7 +186,7 @@ func Sync(ctx context.Context, s Source, t Target, o Options) (*Report, error) {
 		r.Result, r.After = UpToDate, c.tip
 		return r, nil
 	}
-	if err := r.docs(ctx, can, o.Progress); err != nil {
+	if err := r.docs(ctx, can, o); err != nil {
 		return nil, err
 	}
 	text := message(r.Added, r.Changed, r.Removed, can.Commit, can.Rules.Digest())
@@ -225,7 +265,7 @@ const docsTimeout = 10 * time.Minute
 
 // docs builds the documentation of the candidate, if it has one: a link that leads to a
 // file which is not published must not be found by a reader.
-func (r *Report) docs(ctx context.Context, can *Candidate, progress func(string, ...any)) error {
+func (r *Report) docs(ctx context.Context, can *Candidate, o Options) error {
 	has := slices.ContainsFunc(can.Files, func(f File) bool { return f.Path == "mkdocs.yml" })
 	switch {
 	case can.Config.WithoutDocs:
@@ -233,19 +273,19 @@ func (r *Report) docs(ctx context.Context, can *Candidate, progress func(string,
 		return nil
 	case !has:
 		return nil
+	case o.WithoutDocs:
+		r.NotChecked = append(r.NotChecked, "the documentation: --without-docs")
+		return nil
 	}
 	dir, err := os.MkdirTemp("", "lumacore-mirror-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, f := range can.Files {
-		path := filepath.Join(dir, "tree", filepath.FromSlash(f.Path))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, f.Data, 0o600)); err != nil {
-			return err
-		}
+	if err := can.write(filepath.Join(dir, "tree")); err != nil {
+		return err
 	}
-	progress("building the documentation")
+	o.Progress("building the documentation")
 	ctx, cancel := context.WithTimeout(ctx, docsTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "mkdocs", "build", "--strict", "--quiet", "--config-file", filepath.Join(dir, "tree", "mkdocs.yml"), "--site-dir", filepath.Join(dir, "site"))

@@ -601,7 +601,7 @@ func Rewrite(ctx context.Context, s Source, t Target, o Options) (*Report, error
 	if err := r.signer(ctx, can, o.SigningKey); err != nil || r.Result == Blocked {
 		return r, err
 	}
-	if err := r.docs(ctx, can, o.Progress); err != nil || r.Result == Blocked {
+	if err := r.docs(ctx, can, o); err != nil || r.Result == Blocked {
 		return r, err
 	}
 	r.Added, r.Changed, r.Removed, r.Changes = 0, 0, 0, []Change{}
