@@ -36,6 +36,13 @@ type Rule struct {
 	What string
 }
 
+// Fingerprint tells whether a fingerprint of .gitallowed, FILE:RULE:LINE, is about a rule of
+// this package, which Gitleaks does not have.
+func Fingerprint(text string) bool {
+	parts := strings.Split(text, ":")
+	return len(parts) == 3 && slices.ContainsFunc(Own, func(r Rule) bool { return r.ID == parts[1] })
+}
+
 // Own are the rules of this package.
 var Own = []Rule{
 	{PrivateAddress, "an IP address of a private network (RFC 1918, 6598, 4193) or of a link, unless it is a whole such network or one that k3s always has"},

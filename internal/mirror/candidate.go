@@ -58,6 +58,7 @@ type Candidate struct {
 
 	scanner *disclosure.Scanner
 	allowed *leaks.Allowed
+	used    map[*leaks.Entry]bool
 	now     time.Time
 }
 
@@ -131,7 +132,7 @@ func candidate(ctx context.Context, s Source) (*Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Candidate{Commit: commit, Time: time.Unix(seconds, 0).UTC(), now: s.Now}
+	c := &Candidate{Commit: commit, Time: time.Unix(seconds, 0).UTC(), used: map[*leaks.Entry]bool{}, now: s.Now}
 
 	// The rules are those of the revision itself, so that they can be applied again.
 	at := files{ctx: ctx, dir: s.Dir, all: map[string]entry{}}
@@ -176,9 +177,10 @@ func candidate(ctx context.Context, s Source) (*Candidate, error) {
 	c.Files = kept
 	slices.SortFunc(c.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	slices.SortFunc(c.Decisions, func(a, b Decision) int { return strings.Compare(a.Path, b.Path) })
-	c.scanner, c.Searched = c.scanFor(at)
+	rules := c.leaks(at)
+	c.scanner, c.Searched = c.scanFor(at, rules)
 	if data, err := at.ReadFile(leaks.AllowedFile); err == nil {
-		c.allowed = leaks.ParseAllowed(data, leaks.Default())
+		c.allowed = leaks.ParseAllowed(data, rules.Rules())
 		for _, m := range c.allowed.Mistakes {
 			c.Problems = append(c.Problems, fmt.Sprintf("%s:%d: %s", leaks.AllowedFile, m.Line, m.Message))
 		}
@@ -392,7 +394,7 @@ func sample(data []byte) ([]byte, bool) {
 
 // scanFor makes the scanner for a revision: what lumacore.yaml says to be private, and
 // whatever settings.env has that the blueprint has not.
-func (c *Candidate) scanFor(at files) (*disclosure.Scanner, string) {
+func (c *Candidate) scanFor(at files, known *leaks.Scanner) (*disclosure.Scanner, string) {
 	p := c.Config.Private
 	w := disclosure.Words{
 		Words: slices.Clone(p.Words), Domains: slices.Clone(p.Domains), Canaries: slices.Clone(p.Canaries), OnePassword: p.OnePassword,
@@ -422,7 +424,24 @@ func (c *Candidate) scanFor(at files) (*disclosure.Scanner, string) {
 	}
 	slices.Sort(w.Values)
 	slices.Sort(w.Public)
-	return disclosure.NewScanner(secrets(), w), w.Digest(leaks.Default())
+	return disclosure.NewScanner(known, w), w.Digest(known.Rules())
+}
+
+// leaks finds what Gitleaks finds, with the rules that the repository adds in .gitleaks.toml.
+// One that cannot be read stops the mirror: somebody wanted more found.
+func (c *Candidate) leaks(at files) *leaks.Scanner {
+	if _, ok := at.all[leaks.ConfigFile]; !ok {
+		return secrets()
+	}
+	data, err := at.ReadFile(leaks.ConfigFile)
+	if err == nil {
+		var rules *leaks.Rules
+		if rules, _, err = leaks.Default().Extend(data); err == nil {
+			return leaks.NewScanner(rules)
+		}
+	}
+	c.Problems = append(c.Problems, fmt.Sprintf("the rules in %s cannot be read: %v", leaks.ConfigFile, err))
+	return secrets()
 }
 
 // secrets finds what Gitleaks finds. It is made once: its rules take long to compile.
@@ -494,6 +513,14 @@ func (c *Candidate) search(ctx context.Context, known *cache.Folder) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	// What fits nothing today would let something pass tomorrow that nobody has looked at.
+	if c.allowed != nil {
+		for _, e := range c.allowed.Entries {
+			if disclosure.Fingerprint(e.Fingerprint) && !c.used[e] && !e.Commits() && !e.Expired(c.now) {
+				c.Problems = append(c.Problems, fmt.Sprintf("%s:%d: the entry for %s fits nothing that would be published: delete it", leaks.AllowedFile, e.Line, e))
+			}
+		}
+	}
 	slices.SortFunc(c.Findings, disclosure.Finding.Compare)
 	slices.Sort(c.Problems)
 	return nil
@@ -501,21 +528,27 @@ func (c *Candidate) search(ctx context.Context, known *cache.Folder) error {
 
 // found takes a finding, unless .gitallowed lets it pass.
 func (c *Candidate) found(f disclosure.Finding) {
-	if allows(c.allowed, f, c.now) {
+	if e := allows(c.allowed, f, c.now); e != nil {
+		c.used[e] = true
 		c.Allowed++
 		return
 	}
 	c.Findings = append(c.Findings, f)
 }
 
-// allows tells whether an entry that has not expired lets a finding pass. A canary never
+// allows returns the entry that lets a finding pass, and has not expired. A canary never
 // passes.
-func allows(a *leaks.Allowed, f disclosure.Finding, now time.Time) bool {
+func allows(a *leaks.Allowed, f disclosure.Finding, now time.Time) *leaks.Entry {
 	if a == nil || f.Alarm {
-		return false
+		return nil
 	}
 	as := leaks.Finding{Rule: f.Rule, File: f.Place, Line: f.Line, Secret: f.Name}
-	return slices.ContainsFunc(a.Entries, func(e *leaks.Entry) bool { return !e.Expired(now) && e.Fits(as, f.Place) })
+	for _, e := range a.Entries {
+		if !e.Expired(now) && e.Fits(as, f.Place) {
+			return e
+		}
+	}
+	return nil
 }
 
 // errNothing says that no file at all would be published.

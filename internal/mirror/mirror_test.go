@@ -291,7 +291,16 @@ func TestBlocked(t *testing.T) {
 			w.write("docs/a.md", "See 192.168.178.20.\n")
 			w.write(".gitallowed", allowed("docs/a.md:private-address:1", "2026-11-26"))
 		}, "docs/a.md:1: private-address", false},
-		"nothing to publish": {func(w *world) { w.config("  publish: ['nothing/**']\n") }, "no file would be published", false},
+		"allowed, and nothing is there": {func(w *world) {
+			w.write("docs/a.md", "Nothing.\n")
+			w.write(".gitallowed", allowed("docs/a.md:private-address:1", "2027-01-31"))
+		}, ".gitallowed:4: the entry for docs/a.md:private-address:1 in docs/a.md fits nothing that would be published", false},
+		"rule of the repository": {func(w *world) {
+			w.write(".gitleaks.toml", "[[rules]]\nid = \"house\"\nregex = \"house-[0-9]{6}\"\nkeywords = [\"house-\"]\n")
+			w.write("docs/a.md", "The code is house-481516.\n")
+		}, "docs/a.md:1: house", false},
+		"broken .gitleaks.toml": {func(w *world) { w.write(".gitleaks.toml", "[[rules]\n") }, "the rules in .gitleaks.toml cannot be read", false},
+		"nothing to publish":    {func(w *world) { w.config("  publish: ['nothing/**']\n") }, "no file would be published", false},
 		"no identity": {func(w *world) {
 			w.write("lumacore.yaml", "apiVersion: lumacore.dev/v1alpha1\nkind: Config\nmirror:\n  docs: none\n")
 		}, "publicIdentity in lumacore.yaml says nothing", false},

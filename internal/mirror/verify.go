@@ -339,7 +339,7 @@ func (v *Verification) search(ctx context.Context, s Source, c *clone, can *Cand
 	expose := func(f disclosure.Finding, spans []span) {
 		mu.Lock()
 		defer mu.Unlock()
-		if allows(can.allowed, f, s.Now) {
+		if allows(can.allowed, f, s.Now) != nil {
 			return
 		}
 		e := Exposure{Finding: f, Since: commits[spans[0].from].time.Format(time.RFC3339)}

@@ -20,7 +20,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -180,17 +179,10 @@ func (l *look) entries(history bool) {
 		switch {
 		case e.Expired(l.in.Now):
 			l.out.File("secrets/allowed-expired", at, "the entry for %s held until %s; findings that it fits count again", e, e.Expires.Format(time.DateOnly))
-		case !l.used[e] && !ofMirror(e) && complete && (history || !e.Commits()):
+		case !l.used[e] && !disclosure.Fingerprint(e.Fingerprint) && complete && (history || !e.Commits()):
 			l.out.File("secrets/allowed-unused", at, "the entry for %s fits no finding", e)
 		}
 	}
-}
-
-// ofMirror tells whether an entry is about a rule that `lumacore mirror` has and Gitleaks
-// has not: only the mirror knows whether it fits anything.
-func ofMirror(e *leaks.Entry) bool {
-	parts := strings.Split(e.Fingerprint, ":") // file:rule:line
-	return len(parts) == 3 && slices.ContainsFunc(disclosure.Own, func(r disclosure.Rule) bool { return r.ID == parts[1] })
 }
 
 // complete tells whether everything was rendered that an entry could be about.
