@@ -105,6 +105,8 @@ func TestDependencies(t *testing.T) {
 		{"homelab", "internal/lab", "it makes repositories, and runs nothing"},
 		{"homelab", "github.com/spf13/cobra", "what a verb does must not know of the command line"},
 		{"settings", "internal/config", "it is a leaf, but for report"},
+		{"evidence", "internal/config", "it is a leaf, but for report"},
+		{"exporter", "github.com/spf13/cobra", "what a verb does must not know of the command line"},
 		{"lab", "github.com/spf13/cobra", "what a verb does must not know of the command line"},
 	} {
 		seen := 0

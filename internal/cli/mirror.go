@@ -15,6 +15,7 @@ import (
 
 	"lumacore.dev/lumacore/internal/cache"
 	"lumacore.dev/lumacore/internal/config"
+	"lumacore.dev/lumacore/internal/evidence"
 	"lumacore.dev/lumacore/internal/gitops"
 	"lumacore.dev/lumacore/internal/lab/programs"
 	"lumacore.dev/lumacore/internal/mirror"
@@ -50,6 +51,7 @@ type mirrorFlags struct {
 	branch   string
 	access   mirror.Access
 	key      string
+	evidence evidenceFlags
 	out      report.Outputs
 }
 
@@ -64,7 +66,7 @@ func (f *mirrorFlags) add(cmd *cobra.Command, signs bool) {
 	fs.StringVar(&f.access.KnownHostsFile, "known-hosts-file", "", "`file` with the keys of SSH servers (default those of ssh itself)")
 	fs.StringVar(&f.access.CAFile, "ca-file", "", "`file` with certificates (PEM) to trust besides those of the system")
 	if signs {
-		fs.StringVar(&f.key, "signing-key-file", "", "`file` with the SSH key that signs the commits of the mirror; its public half is beside it, and in mirror.signers")
+		fs.StringVar(&f.key, "signing-key-file", "", "`file` with the SSH key that signs the commits of the mirror, without a passphrase; its public half is in mirror.signers")
 	}
 	f.out.AddFlags(fs, report.Text, report.JSON)
 }
@@ -245,15 +247,26 @@ EXIT STATUS
 			if f.key == "" {
 				return report.Misuse("ssh-keygen -t ed25519 -f mirror makes one; its public half goes into mirror.signers", "--signing-key-file is missing: commits of the mirror are signed")
 			}
-			src, to, err := f.open(cmd.Context())
+			store, err := f.evidence.open()
 			if err != nil {
 				return err
 			}
-			rep, err := mirror.Sync(cmd.Context(), src, to, mirror.Options{SigningKey: f.key, WithoutDocs: withoutDocs, Progress: f.progress})
-			return f.finish(rep, err)
+			record := evidence.Record{Kind: evidence.Mirror, Subject: mirror.SyncSubject}
+			return keep(cmd.Context(), store, &record, func() error {
+				src, to, err := f.open(cmd.Context())
+				if err != nil {
+					return err
+				}
+				rep, err := mirror.Sync(cmd.Context(), src, to, mirror.Options{SigningKey: f.key, WithoutDocs: withoutDocs, Progress: f.progress})
+				if rep != nil {
+					record = rep.Evidence()
+				}
+				return f.finish(rep, err)
+			})
 		},
 	}
 	f.add(cmd, true)
+	f.evidence.add(cmd.Flags(), "", "`where` to keep the receipt on record")
 	cmd.Flags().BoolVar(&withoutDocs, "without-docs", false, "do not build the documentation: something else has, of the same files (mirror plan --tree)")
 	return cmd
 }
@@ -288,20 +301,29 @@ EXIT STATUS
 			if len(args) == 1 {
 				f.to = args[0]
 			}
-			v, err := f.verify(cmd.Context())
+			store, err := f.evidence.open()
 			if err != nil {
 				return err
 			}
-			if err := f.out.Write(s, v); err != nil {
-				return err
-			}
-			if v.Result == mirror.Dirty {
-				return report.Refuse("the handbook: When the mirror is blocked; lumacore mirror repair", "the mirror is not clean")
-			}
-			return nil
+			record := evidence.Record{Kind: evidence.Mirror, Subject: mirror.VerifySubject}
+			return keep(cmd.Context(), store, &record, func() error {
+				v, err := f.verify(cmd.Context())
+				if err != nil {
+					return err
+				}
+				record = v.Evidence()
+				if err := f.out.Write(s, v); err != nil {
+					return err
+				}
+				if v.Result == mirror.Dirty {
+					return report.Refuse("the handbook: When the mirror is blocked; lumacore mirror repair", "the mirror is not clean")
+				}
+				return nil
+			})
 		},
 	}
 	f.add(cmd, false)
+	f.evidence.add(cmd.Flags(), "", "`where` to keep the result on record")
 	return cmd
 }
 

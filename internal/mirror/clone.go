@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/crypto/ssh"
 
 	"lumacore.dev/lumacore/internal/config"
 	"lumacore.dev/lumacore/internal/report"
@@ -322,17 +323,21 @@ func (c *clone) push(ctx context.Context, commit, from string) error {
 	return nil
 }
 
-// publicKey reads the public half of a key, from the file beside it.
+// publicKey is the public half of a key that signs.
 func publicKey(file string) (string, error) {
-	data, err := os.ReadFile(file + ".pub")
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", report.Misuse("ssh-keygen -y -f "+file+" > "+file+".pub", "the public half of the key that signs is missing: %w", err)
+		return "", report.Misuse("name the file of the key with --signing-key-file", "the key that signs: %w", err)
 	}
-	f := strings.Fields(string(data))
-	if len(f) < 2 {
-		return "", report.Misuse("ssh-keygen -y -f "+file+" > "+file+".pub", "%s.pub is no public key", file)
+	key, err := ssh.ParsePrivateKey(data)
+	if err != nil {
+		var passphrase *ssh.PassphraseMissingError
+		if errors.As(err, &passphrase) {
+			return "", report.Misuse("ssh-keygen -p -N '' -f "+file+" takes it away", "the key that signs, %s, has a passphrase, which nobody is there to type", file)
+		}
+		return "", report.Misuse("ssh-keygen -t ed25519 -N '' -f mirror makes one", "%s is no SSH key that can sign: %w", file, err)
 	}
-	return f[0] + " " + f[1], nil
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey()))), nil
 }
 
 // bare is a public key without the comment behind it.

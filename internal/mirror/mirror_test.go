@@ -96,7 +96,6 @@ func (w *world) newKey(name string) (file, public string) {
 	file = filepath.Join(w.TempDir(), name)
 	public = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(line)))
 	w.put(file, string(pem.EncodeToMemory(block)))
-	w.put(file+".pub", public+"\n")
 	return file, public
 }
 
