@@ -237,6 +237,10 @@ func explain(address string, err error) error {
 	switch {
 	case has("non-fast-forward", "fetch first", "stale info", "cannot lock ref", "failed to update ref", "reference already exists"):
 		return &Trouble{"somebody else has pushed to " + address + " meanwhile", "lumacore mirror verify says who and what; then run the same command again", err}
+	// GitHub's words to a token that may write contents alone:
+	// https://docs.github.com/en/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens
+	case has("create or update workflow"):
+		return &Trouble{"the credential may not change workflows (.github/workflows) on " + address, "give the token Workflows: read and write for this repository, or withhold .github/workflows/** (mirror.withhold)", err}
 	case has("protected branch", "GH006", "pre-receive hook declined", "hook declined", "deny updating", "not allowed to push"):
 		return &Trouble{"the server does not let this credential push to the branch: " + hookSaid(said), "let it push to that branch (GitHub: Settings, Rules; GitLab: Protected branches), and nobody else", err}
 	case has("authentication failed", "could not read username", "could not read password", "invalid username", "permission denied", "HTTP 401", "error: 401", "error: 403", "HTTP 403", "access denied", "terminal prompts disabled"):

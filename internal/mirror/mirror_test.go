@@ -516,6 +516,10 @@ func TestServerRefuses(t *testing.T) {
 			w.put(filepath.Join(w.server, "public.git/hooks/pre-receive"), "#!/bin/sh\necho 'GH006: Protected branch update failed' >&2\nexit 1\n")
 			w.must(os.Chmod(filepath.Join(w.server, "public.git/hooks/pre-receive"), 0o755))
 		}, "does not let this credential push to the branch: GH006"},
+		"workflows": {func(w *world) {
+			w.put(filepath.Join(w.server, "public.git/hooks/pre-receive"), "#!/bin/sh\necho 'refusing to allow a Personal Access Token to create or update workflow `.github/workflows/docs.yaml` without `workflow` scope' >&2\nexit 1\n")
+			w.must(os.Chmod(filepath.Join(w.server, "public.git/hooks/pre-receive"), 0o755))
+		}, "the credential may not change workflows"},
 		"no such repository": {func(w *world) { w.to.URL = strings.Replace(w.to.URL, "public", "missing", 1) }, "there is no repository at"},
 		"nobody listens":     {func(w *world) { w.to.URL = "http://127.0.0.1:1/public.git" }, "cannot be reached"},
 		"somebody was faster": {func(w *world) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lumacore.dev/lumacore/test/osv"
 )
@@ -31,7 +32,7 @@ var programs = map[string][]string{
 	"links": {"markdown-link-check"}, "commits": {"commitlint"}, "markdownlint": {"markdownlint-cli2"},
 	"render": {"lumacore"}, "lumacore-check": {"lumacore"}, "lumacore-change": {"lumacore"}, "kube-linter": {"lumacore", "kube-linter"},
 	"tofu": {"tofu", "terraform-provider-proxmox"}, "docs": {"mkdocs"}, "mirror-docs": {"mkdocs"}, "mirror-gitleaks": {"gitleaks"}, "sbom": {"syft"}, "sign": {"syft", "cosign"},
-	"fuzz": {"go"}, "image-automation": {"ssh-keygen"}, "mirror-candidate": {"git"}, "prod-approval": {"bash"},
+	"fuzz": {"go"}, "image-automation": {"ssh-keygen"}, "mirror-candidate": {"lumacore"}, "mirror-to-github": {"lumacore", "ssh-keygen"}, "mirror-verify": {"lumacore", "ssh-keygen"}, "prod-approval": {"bash"},
 }
 
 // runnable tells whether what a job calls is here. In CI it must be.
@@ -203,14 +204,22 @@ var defects = []struct {
 		automation(r, true)
 	}, `a line that is no image with a marker of its policy: > +count: 9`},
 	{"image-automation", "unsigned", "", func(r *repository) { newTag(r); automation(r, false) }, `has no signature of a key in hosts/gitlab/hooks/allowed_signers`},
-	{"mirror-candidate", "state in a public folder", "", func(r *repository) { r.write("apps/beacon/terraform.tfstate", "{}\n") }, `must never be public(.|\n)*apps/beacon/terraform\.tfstate`},
+	{"mirror-candidate", "private address", "", func(r *repository) { r.write("apps/notes.yaml", "---\nnas: 192.168.178.20\n") }, `apps/notes\.yaml:2: private-address(.|\n)*blocked: nothing was published`},
+	{"mirror-candidate", "what nobody can look into", "", func(r *repository) {
+		if err := os.Symlink("../hosts", filepath.Join(r.dir, "apps/hosts")); err != nil {
+			r.Fatal(err)
+		}
+	}, `apps/hosts may not be published: it is a symbolic link`},
 	{"docs", "link that leads nowhere", "", func(r *repository) {
 		r.edit("docs/index.md", "\n## ", "\n[more](missing.md)\n\n## ")
 	}, `index\.md.*missing\.md`},
 	{"mirror-docs", "shows a file that is not public", "", func(r *repository) {
 		r.edit("docs/index.md", "\n## ", "\n--8<-- \"hosts/gitlab/projects.yaml\"\n\n## ")
 	}, `hosts/gitlab/projects\.yaml`},
-	{"mirror-gitleaks", "leaked key", "", func(r *repository) { r.write("apps/notes.yaml", "---\ntoken: "+token+"\n") }, `RuleID: +gitlab-pat(.|\n)*candidate/apps/notes\.yaml`},
+	{"mirror-gitleaks", "key that .gitallowed alone lets pass", "", func(r *repository) {
+		r.write("apps/notes.yaml", "---\ntoken: "+token+"\n")
+		r.write(".gitallowed", "apiVersion: lumacore.dev/v1alpha1\nkind: AllowedSecrets\nallow:\n  - fingerprint: apps/notes.yaml:gitlab-pat:2\n    path: apps/notes.yaml\n    reason: it is an example\n    ticket: HOME-1\n    owner: owner\n    expires: "+time.Now().AddDate(0, 1, 0).Format(time.DateOnly)+"\n")
+	}, `RuleID: +gitlab-pat(.|\n)*apps/notes\.yaml`},
 }
 
 // jobs are those of the pipeline.
@@ -228,7 +237,7 @@ func jobs(t *testing.T) []string {
 func TestEveryJobIsTried(t *testing.T) {
 	t.Parallel()
 	// It only waits; what the others make is held by a test of its own.
-	tried := map[string]bool{"prod-approval": true, "sbom": true, "sign": true}
+	tried := map[string]bool{"prod-approval": true, "sbom": true, "sign": true, "mirror-to-github": true, "mirror-verify": true}
 	for _, d := range defects {
 		tried[d.job] = true
 	}
@@ -275,6 +284,9 @@ func (r *repository) source(job string) []string {
 	return r.mergeRequest()
 }
 
+// ofMain are jobs that no merge request has, each with a test of its own.
+var ofMain = map[string]bool{"sbom": true, "sign": true, "mirror-to-github": true, "mirror-verify": true}
+
 // TestClean: each job is green on a repository without defects.
 func TestClean(t *testing.T) {
 	t.Parallel()
@@ -282,7 +294,7 @@ func TestClean(t *testing.T) {
 	var together []string
 	for _, job := range jobs(t) {
 		// What waits for everything before it would run all of that.
-		if _, special := clean[job]; !special && job != "prod-approval" && job != "sbom" && job != "sign" && notRun[job] == "" && runnable(t, job) {
+		if _, special := clean[job]; !special && !ofMain[job] && job != "prod-approval" && notRun[job] == "" && runnable(t, job) {
 			together = append(together, job)
 		}
 	}
@@ -422,30 +434,6 @@ func TestDefects(t *testing.T) {
 				t.Errorf("it does not say %q:\n%s", d.want, output)
 			}
 		})
-	}
-}
-
-// TestMirrorOfManyFiles: the candidate of a large repository is whole.
-func TestMirrorOfManyFiles(t *testing.T) {
-	t.Parallel()
-	const many = 4000
-	r := newRepository(t)
-	for i := range many {
-		r.write(fmt.Sprintf("apps/%s-%04d/base/kustomization.yaml", strings.Repeat("name", 10), i), "")
-	}
-	r.commit("feat: many apps")
-	cmd := exec.CommandContext(t.Context(), "sh", ".gitlab/ci/mirror-candidate.sh", "candidate")
-	cmd.Dir, cmd.Env = r.dir, r.environment()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	made, err := filepath.Glob(filepath.Join(r.dir, "candidate/apps/name*/base/kustomization.yaml"))
-	if err != nil || len(made) != many {
-		t.Errorf("%d of %d files (%v): %s", len(made), many, err, out)
-	}
-	if _, err := os.Stat(filepath.Join(r.dir, "candidate/hosts")); err == nil {
-		t.Error("the candidate has a folder that is not public")
 	}
 }
 

@@ -55,7 +55,15 @@ func TestRules(t *testing.T) {
 		"merge request of Flux": {
 			change: map[string]string{"overlays/staging/beacon/more.yaml": "---\n"}, branch: "flux/staging-images", want: append([]string{"dry-run", "image-automation"}, mergeRequest...),
 		},
-		"main":              {variables: []string{"CI_PIPELINE_SOURCE=push", "CI_COMMIT_BRANCH=main"}, want: []string{"mirror-candidate", "mirror-docs", "mirror-gitleaks", "sbom", "sign"}},
+		"main": {variables: []string{"CI_PIPELINE_SOURCE=push", "CI_COMMIT_BRANCH=main"}, want: []string{"mirror-candidate", "mirror-docs", "mirror-gitleaks", "sbom", "sign"}},
+		"main, with a mirror": {
+			variables: []string{"CI_PIPELINE_SOURCE=push", "CI_COMMIT_BRANCH=main", "MIRROR=on"},
+			want:      []string{"mirror-candidate", "mirror-docs", "mirror-gitleaks", "mirror-to-github", "sbom", "sign"},
+		},
+		"merge request, with a mirror": {variables: []string{"CI_PIPELINE_SOURCE=merge_request_event", "MIRROR=on"}, want: mergeRequest},
+		"schedule, with a mirror": {
+			variables: []string{"CI_PIPELINE_SOURCE=schedule", "CI_COMMIT_BRANCH=main", "MIRROR=on"}, want: []string{"links-external", "mirror-verify"},
+		},
 		"schedule":          {variables: []string{"CI_PIPELINE_SOURCE=schedule", "CI_COMMIT_BRANCH=main"}, want: []string{"links-external"}},
 		"schedule, Go code": {change: map[string]string{"tools/sum/go.mod": module}, variables: []string{"CI_PIPELINE_SOURCE=schedule", "CI_COMMIT_BRANCH=main"}, want: []string{"links-external", "fuzz"}},
 	} {

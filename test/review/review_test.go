@@ -2,8 +2,11 @@ package review
 
 import (
 	"io/fs"
+	"maps"
 	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -178,48 +181,127 @@ func TestMergeRequestTemplates(t *testing.T) {
 	}
 }
 
-// TestWorkflow: no action by a name that can be moved, and no right that is not needed.
+// TestWorkflows: no action by a name that can be moved, and no right that is not needed.
 // What actionlint knows is checked by hack/lint-files.sh.
-func TestWorkflow(t *testing.T) {
-	text := read(t, ".github/workflows/docs.yaml")
-	var workflow struct {
-		Permissions map[string]string
-		Jobs        map[string]struct {
-			Permissions map[string]string
-			Timeout     int `yaml:"timeout-minutes"`
-			Steps       []struct {
-				Uses string
-				With map[string]any
-			}
-		}
-	}
-	parse(t, ".github/workflows/docs.yaml", &workflow)
-	if workflow.Permissions == nil || len(workflow.Permissions) > 0 {
-		t.Errorf("permissions of all jobs are %v, not none", workflow.Permissions)
-	}
+func TestWorkflows(t *testing.T) {
 	want := map[string]map[string]string{
-		"build":   {"contents": "read"},
-		"publish": {"pages": "write", "id-token": "write"},
+		"docs.yaml build":     {"contents": "read"},
+		"docs.yaml publish":   {"pages": "write", "id-token": "write"},
+		"codeql.yaml analyze": {"contents": "read", "security-events": "write"},
+		"mirror.yaml signed":  {"contents": "read"},
 	}
-	for name, job := range workflow.Jobs {
-		for right, level := range job.Permissions {
-			if want[name][right] != level {
-				t.Errorf("job %s has %s: %s", name, right, level)
+	files, err := fs.Glob(blueprint.Files, ".github/workflows/*")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for _, file := range files {
+		file = path.Base(file)
+		text := read(t, ".github/workflows/"+file)
+		var workflow struct {
+			Permissions map[string]string
+			Jobs        map[string]struct {
+				Permissions map[string]string
+				Timeout     int `yaml:"timeout-minutes"`
+				Steps       []struct {
+					Uses string
+					With map[string]any
+				}
 			}
 		}
-		if job.Timeout == 0 {
-			t.Errorf("job %s has no timeout-minutes", name)
+		parse(t, ".github/workflows/"+file, &workflow)
+		if workflow.Permissions == nil || len(workflow.Permissions) > 0 {
+			t.Errorf("%s: permissions of all jobs are %v, not none", file, workflow.Permissions)
 		}
-		for _, step := range job.Steps {
-			if step.Uses != "" && !regexp.MustCompile(regexp.QuoteMeta(step.Uses)+` # v\d+\.\d+\.\d+\n`).MatchString(text) {
-				t.Errorf("%s has no release behind it", step.Uses)
+		for name, job := range workflow.Jobs {
+			name = file + " " + name
+			if !maps.Equal(job.Permissions, want[name]) {
+				t.Errorf("%s has %v, want %v", name, job.Permissions, want[name])
 			}
-			if step.Uses != "" && !regexp.MustCompile(`^actions/[a-z-]+@[0-9a-f]{40}$`).MatchString(step.Uses) {
-				t.Errorf("%s is not an action of GitHub's own, by commit", step.Uses)
+			if job.Timeout == 0 {
+				t.Errorf("%s has no timeout-minutes", name)
 			}
-			if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != false {
-				t.Error("the checkout leaves its token in the work tree")
+			for _, step := range job.Steps {
+				if step.Uses != "" && !regexp.MustCompile(regexp.QuoteMeta(step.Uses)+` # v\d+\.\d+\.\d+\n`).MatchString(text) {
+					t.Errorf("%s: %s has no release behind it", name, step.Uses)
+				}
+				if step.Uses != "" && !regexp.MustCompile(`^(actions/[a-z-]+|github/codeql-action/(init|analyze))@[0-9a-f]{40}$`).MatchString(step.Uses) {
+					t.Errorf("%s: %s is not an action of GitHub's own, by commit", name, step.Uses)
+				}
+				if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != false {
+					t.Errorf("%s: the checkout leaves its token in the work tree", name)
+				}
 			}
 		}
+	}
+}
+
+// TestMirrorWorkflow runs what the mirror looks at itself with.
+func TestMirrorWorkflow(t *testing.T) {
+	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("ssh-keygen is not there")
+		}
+		t.Skip("not run: ssh-keygen is not there")
+	}
+	var workflow struct {
+		Jobs struct {
+			Signed struct{ Steps []struct{ Run string } }
+		}
+	}
+	parse(t, ".github/workflows/mirror.yaml", &workflow)
+	script := workflow.Jobs.Signed.Steps[1].Run
+	keys, dir := t.TempDir(), t.TempDir()
+	run := func(program string, args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "HOME="+keys, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	must := func(program string, args ...string) string {
+		t.Helper()
+		out, err := run(program, args...)
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", program, args, err, out)
+		}
+		return out
+	}
+	public := ""
+	for _, name := range []string{"old", "new", "foreign"} {
+		must("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(keys, name))
+		if data, err := os.ReadFile(filepath.Join(keys, name+".pub")); err != nil {
+			t.Fatal(err)
+		} else if name != "foreign" {
+			public += string(data)
+		}
+	}
+	commit := func(key, message string) {
+		t.Helper()
+		must("git", "-c", "gpg.format=ssh", "-c", "user.signingkey="+filepath.Join(keys, key), "commit", "--quiet", "--allow-empty", "--gpg-sign", "--message="+message)
+	}
+	look := func(signers string) (string, error) {
+		return run("env", "SIGNERS="+signers, "bash", "-e", "-o", "pipefail", "-c", script)
+	}
+	const ours = "Sync with the source\n\nSource-Revision: 0123456789012345678901234567890123456789\nMirror-Rules: sha256:0\n"
+	must("git", "init", "--quiet", "--initial-branch=main")
+	commit("old", ours)
+	commit("new", ours)
+	if out, err := look(strings.TrimSpace(public)); err != nil || out != "2 commits, all signed\n" {
+		t.Errorf("two good ones: %v %s", err, out)
+	}
+	if out, err := look(""); err == nil || !strings.Contains(out, "MIRROR_SIGNERS is not set") {
+		t.Errorf("without keys: %v %s", err, out)
+	}
+	for name, do := range map[string]func(){
+		"other key":  func() { commit("foreign", ours) },
+		"unsigned":   func() { must("git", "commit", "--quiet", "--allow-empty", "--message="+ours) },
+		"no trailer": func() { commit("new", "fix: it") },
+	} {
+		tip := strings.TrimSpace(must("git", "rev-parse", "HEAD"))
+		do()
+		if out, err := look(public); err == nil || !strings.Contains(out, "were not made by lumacore") {
+			t.Errorf("%s: %v %s", name, err, out)
+		}
+		must("git", "reset", "--quiet", "--hard", tip)
 	}
 }

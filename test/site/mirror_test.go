@@ -15,9 +15,9 @@ import (
 	"lumacore.dev/lumacore/internal/mirror"
 )
 
-// TestMirror: a sync builds the documentation of what would be published, and nothing else; a
+// TestMirrorSync: a sync builds the documentation of what would be published, and nothing else; a
 // page that shows a file which stays private stops it.
-func TestMirror(t *testing.T) {
+func TestMirrorSync(t *testing.T) {
 	dir := repository(t)
 	git := func(args ...string) {
 		t.Helper()
