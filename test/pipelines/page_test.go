@@ -83,15 +83,23 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestScannersHaveNoSecrets: only the job that signs runs on the protected runner, and no job
-// asks for a token.
+// protected are what may run on the runner that mounts secrets: on main and by schedule alone,
+// as [TestRules] has it.
+var protected = map[string]bool{"sign": true, ".protected-mirror": true}
+
+// TestScannersHaveNoSecrets: only jobs that sign or publish run on the protected runner, and no
+// job asks for a token.
 func TestScannersHaveNoSecrets(t *testing.T) {
 	t.Parallel()
 	_, pipeline := pipelineFile(t)
 	for name, v := range pipeline {
 		job, _ := v.(map[string]any)
-		if tags := job["tags"]; tags != nil && name != "sign" {
-			t.Errorf("job %s has tags %v: only sign runs on another runner", name, tags)
+		if tags := job["tags"]; tags != nil && !protected[name] {
+			t.Errorf("job %s has tags %v: only what signs or publishes runs on another runner", name, tags)
+		}
+		bases, _ := job["extends"].([]any)
+		if slices.Contains(bases, any(".protected-mirror")) && name != "mirror-to-github" && name != "mirror-verify" {
+			t.Errorf("job %s has the keys of the mirror", name)
 		}
 		for _, key := range []string{"id_tokens", "secrets"} {
 			if job[key] != nil {
