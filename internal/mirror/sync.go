@@ -288,7 +288,8 @@ func (r *Report) docs(ctx context.Context, can *Candidate, o Options) error {
 	o.Progress("building the documentation")
 	ctx, cancel := context.WithTimeout(ctx, docsTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "mkdocs", "build", "--strict", "--quiet", "--config-file", filepath.Join(dir, "tree", "mkdocs.yml"), "--site-dir", filepath.Join(dir, "site"))
+	cmd := exec.CommandContext(ctx, "mkdocs", "build", "--strict", "--quiet", "--site-dir", filepath.Join(dir, "site"))
+	cmd.Dir = filepath.Join(dir, "tree") // where pages look for what they show
 	cmd.WaitDelay = 5 * time.Second
 	// It runs plug-ins that mkdocs.yml names: they get nothing of this process but a path.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C.UTF-8", "TMPDIR=" + dir}

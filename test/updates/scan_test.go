@@ -33,7 +33,7 @@ var (
 	tfProvider     = regexp.MustCompile(`source\s*=\s*"([^"]+)"\s*\n\s*version\s*=\s*"([^"]+)"`)
 	// A package with its version, or an action with its commit and, in a comment, its version.
 	hookTool       = regexp.MustCompile(`^(.+)@(v?[0-9][^@]*)$`)
-	workflowAction = regexp.MustCompile(`(?m)uses: ([^@\s]+)@([0-9a-f]{40}) # (v[0-9.]+)$`)
+	workflowAction = regexp.MustCompile(`(?m)uses: ([^@/\s]+/[^@/\s]+)[^@\s]*@([0-9a-f]{40}) # (v[0-9.]+)$`)
 	tfRequired     = regexp.MustCompile(`required_version\s*=\s*"([^"]+)"`)
 )
 
