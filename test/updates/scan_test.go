@@ -65,8 +65,12 @@ func scan(t *testing.T, files fs.FS) []pin {
 				add("terraform", string(m[1]), "")
 			}
 		case ".yaml", ".yml":
+			seen := map[string]bool{} // two actions of one repository are moved as one
 			for _, m := range workflowAction.FindAllSubmatch(data, -1) {
-				add(string(m[1]), string(m[3]), string(m[2]))
+				if !seen[string(m[1])+"@"+string(m[2])] {
+					add(string(m[1]), string(m[3]), string(m[2]))
+				}
+				seen[string(m[1])+"@"+string(m[2])] = true
 			}
 			decoder := yaml.NewDecoder(bytes.NewReader(data))
 			for {
