@@ -724,8 +724,9 @@ func TestBlueprint(t *testing.T) {
 	}
 	w.must(os.RemoveAll(filepath.Join(w.dir, "README.md")))
 	w.must(os.CopyFS(w.dir, noConfig{blueprint.Files}))
-	_, section, _ := strings.Cut(head, "kind: Config\n")
-	w.write("lumacore.yaml", string(own)+section+"mirror:\n  signers: [\""+w.public+"\"]\n  docs: none\n")
+	_, identity, _ := strings.Cut(head, "kind: Config\n")
+	text := strings.Replace(string(own), "  signers: []\n", "  signers: [\""+w.public+"\"]\n  docs: none\n", 1)
+	w.write("lumacore.yaml", text+identity)
 	w.commit("feat: the blueprint")
 	r := w.pushed()
 	if r.Files < 300 || r.Withheld < 20 {
