@@ -208,6 +208,10 @@ func TestSync(t *testing.T) {
 	if got := w.onMirror("ls-tree", "-r", "--name-only", "main"); got != "README.md\napps/web/deployment.yaml" {
 		t.Errorf("the mirror has:\n%s", got)
 	}
+	// Git and ssh-keygen say the same of the signature.
+	signers := filepath.Join(t.TempDir(), "signers")
+	w.put(signers, "mirror namespaces=\"git\" "+w.public+"\n")
+	w.onMirror("-c", "gpg.ssh.allowedSignersFile="+signers, "verify-commit", "main")
 	show := w.onMirror("show", "--no-patch", "--format=%an <%ae> %cn <%ce> %ai%n%B", "main")
 	want := "octocat <octocat@users.noreply.github.com> octocat <octocat@users.noreply.github.com> "
 	if !strings.HasPrefix(show, want) || !strings.Contains(show, "+0000\n") || !strings.Contains(show, "Source-Revision: "+w.git("rev-parse", "HEAD")) {

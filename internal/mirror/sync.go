@@ -135,8 +135,8 @@ func (c *clone) trust(ctx context.Context, s Source, can *Candidate) (why string
 	if len(can.Config.Signers) == 0 {
 		return "mirror.signers in lumacore.yaml is empty: nobody could tell who made the mirror's commits", false, nil
 	}
-	if why, err := c.verify(ctx, k, can.Config.Signers); err != nil || why != "" {
-		return short + "is not to be trusted: " + why, true, err
+	if why := k.signedBy(can.Config.Signers); why != "" {
+		return short + "is not to be trusted: " + why, true, nil
 	}
 	if _, err := read(ctx, s.Dir, "cat-file", "-e", k.source+"^{commit}"); err != nil {
 		var g *gitError
@@ -246,10 +246,7 @@ func (c *clone) publish(ctx context.Context, r *Report, can *Candidate, parent, 
 	if err != nil {
 		return err
 	}
-	if why, err := c.verify(ctx, k, can.Config.Signers); err != nil || why != "" {
-		if err != nil {
-			return err
-		}
+	if why := k.signedBy(can.Config.Signers); why != "" {
 		return fmt.Errorf("the commit that was just made does not verify: %s", why)
 	}
 	o.Progress("pushing %.12s to %s", made, c.URL)

@@ -96,9 +96,7 @@ func Verify(ctx context.Context, s Source, t Target, progress func(string, ...an
 		return nil, err
 	}
 	v.Commits = len(commits)
-	if err := v.made(ctx, s, c, can, commits); err != nil {
-		return nil, err
-	}
+	v.made(can, commits)
 	found, err := v.trees(ctx, s, c, commits)
 	if err != nil {
 		return nil, err
@@ -163,14 +161,7 @@ func (c *clone) history(ctx context.Context) ([]commit, error) {
 
 // made tells whether lumacore made each commit: one after the other, by the declared
 // identity, signed, and with nothing in it that a person could have written.
-func (v *Verification) made(ctx context.Context, s Source, c *clone, can *Candidate, commits []commit) error {
-	var mu sync.Mutex
-	foreign := func(k commit, reason string) {
-		mu.Lock()
-		defer mu.Unlock()
-		v.Foreign = append(v.Foreign, Foreign{k.name, reason})
-		v.Alarm = true
-	}
+func (v *Verification) made(can *Candidate, commits []commit) {
 	who := ""
 	if can.Identity != nil {
 		who = can.Identity.Name + " <" + can.Identity.Email + ">"
@@ -178,44 +169,23 @@ func (v *Verification) made(ctx context.Context, s Source, c *clone, can *Candid
 	if len(can.Config.Signers) == 0 {
 		v.NotChecked = append(v.NotChecked, "signatures: mirror.signers in lumacore.yaml is empty")
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, k := range commits {
+		why := ""
 		switch {
 		case k.source == "":
-			foreign(k, "its message is none of lumacore's")
-			continue
+			why = "its message is none of lumacore's"
 		case i == 0 && len(k.parents) > 0 || i > 0 && (len(k.parents) != 1 || k.parents[0] != commits[i-1].name):
-			foreign(k, "it does not follow the commit before it")
-			continue
+			why = "it does not follow the commit before it"
 		case who != "" && (k.author != who || k.by != who):
-			foreign(k, "its author is not publicIdentity of lumacore.yaml")
-			continue
-		case len(can.Config.Signers) == 0:
-			continue
+			why = "its author is not publicIdentity of lumacore.yaml"
+		case len(can.Config.Signers) > 0:
+			why = k.signedBy(can.Config.Signers)
 		}
-		key := cache.NewKey([]byte("mirror: signed"), []byte(k.name), []byte(strings.Join(can.Config.Signers, "\n")))
-		if _, ok := s.Cache.Get(key); ok {
-			continue
+		if why != "" {
+			v.Foreign = append(v.Foreign, Foreign{k.name, why})
+			v.Alarm = true
 		}
-		g.Go(func() error {
-			why, err := c.verify(ctx, k, can.Config.Signers)
-			switch {
-			case err != nil:
-				return err
-			case why != "":
-				foreign(k, why)
-			default:
-				s.Cache.Put(key, []byte("signed"))
-			}
-			return nil
-		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	slices.SortFunc(v.Foreign, func(a, b Foreign) int { return strings.Compare(a.Name, b.Name) })
-	return nil
 }
 
 // file is a content at a path.
