@@ -135,7 +135,10 @@ func candidate(ctx context.Context, s Source) (*Candidate, error) {
 	c := &Candidate{Commit: commit, Time: time.Unix(seconds, 0).UTC(), used: map[*leaks.Entry]bool{}, now: s.Now}
 
 	// The rules are those of the revision itself, so that they can be applied again.
-	at := files{ctx: ctx, dir: s.Dir, all: map[string]entry{}}
+	at := files{all: map[string]entry{}, read: func(object string) (data []byte, err error) {
+		err = blobs(ctx, s.Dir, []string{object}, func(_ string, b []byte) error { data = b; return nil })
+		return data, err
+	}}
 	for _, e := range all {
 		at.all[e.path] = e
 	}
@@ -147,7 +150,7 @@ func candidate(ctx context.Context, s Source) (*Candidate, error) {
 		return nil, &NoMirror{commit}
 	}
 	c.Config, c.Identity, c.Rules = cfg.Mirror, cfg.PublicIdentity, NewRules(cfg.Mirror)
-	publish, left, err := c.Rules.choose(all)
+	publish, left, err := choose(all, c.Rules.entry)
 	if err != nil {
 		return nil, err
 	}
@@ -190,11 +193,11 @@ func candidate(ctx context.Context, s Source) (*Candidate, error) {
 
 // choose splits the files of a revision into those that are published, as far as Git tells,
 // and the decisions about all others.
-func (r *Rules) choose(all []entry) (publish []entry, left []Decision, err error) {
+func choose(all []entry, decide func(entry) Decision) (publish []entry, left []Decision, err error) {
 	var total int64
 	folded := map[string]string{}
 	for _, e := range all {
-		d := r.entry(e)
+		d := decide(e)
 		if d.Verdict == Published {
 			if other, ok := folded[strings.ToLower(e.path)]; ok {
 				d = Decision{e.path, Refused, "it differs from " + other + " in the case of letters alone: where that does not count, one hides the other"}
@@ -217,9 +220,11 @@ func (r *Rules) choose(all []entry) (publish []entry, left []Decision, err error
 // content once.
 type memory struct {
 	mu    sync.Mutex
-	under string            // the repository's folder in its work tree, as [folder] gives it
-	files map[string]string // rules, path and object -> object that is published; "" for none
-	rules map[string]*Rules // object of lumacore.yaml -> rules; nil: it has no mirror
+	under string // the repository's folder in its work tree, as [folder] gives it
+	store *store
+	files map[string]string   // rules, path and object -> object that is published; "" for none
+	names map[string]Decision // rules, mode, path and object -> what is decided before it is read
+	rules map[string]*Rules   // object of lumacore.yaml -> rules; nil: it has no mirror
 }
 
 // expected lists the files that a commit of the source gives, by path, and the digest of
@@ -229,7 +234,7 @@ func (m *memory) expected(ctx context.Context, dir, commit string) (map[string]e
 	if err != nil {
 		return nil, "", err
 	}
-	at := files{ctx: ctx, dir: dir, all: map[string]entry{}}
+	at := files{read: m.store.read, all: map[string]entry{}}
 	for _, e := range all {
 		at.all[e.path] = e
 	}
@@ -252,11 +257,23 @@ func (m *memory) expected(ctx context.Context, dir, commit string) (map[string]e
 	if rules == nil {
 		return nil, "", &NoMirror{commit}
 	}
-	publish, _, err := rules.choose(all)
+	digest := rules.Digest()
+	publish, _, err := choose(all, func(e entry) Decision {
+		k := digest + "\x00" + e.mode + "\x00" + e.path + "\x00" + e.object
+		m.mu.Lock()
+		d, ok := m.names[k]
+		m.mu.Unlock()
+		if !ok {
+			d = rules.entry(e)
+			m.mu.Lock()
+			m.names[k] = d
+			m.mu.Unlock()
+		}
+		return d
+	})
 	if err != nil {
 		return nil, "", err
 	}
-	digest := rules.Digest()
 	// A file that is replaced by another one depends on that one, too.
 	key := func(e entry) string {
 		k := digest + "\x00" + e.path + "\x00" + e.object
@@ -279,17 +296,13 @@ func (m *memory) expected(ctx context.Context, dir, commit string) (map[string]e
 		}
 	}
 	m.mu.Unlock()
-	objects := make([]string, len(missing))
-	for i, e := range missing {
-		objects[i] = e.object
-	}
-	i := 0
-	err = blobs(ctx, dir, objects, func(_ string, data []byte) error {
-		e := missing[i]
-		i++
-		data, _, err := rules.replaced(at, e.path, data)
+	for _, e := range missing {
+		data, err := m.store.read(e.object)
+		if err == nil {
+			data, _, err = rules.replaced(at, e.path, data)
+		}
 		if err != nil {
-			return err
+			return nil, "", err
 		}
 		object := ""
 		if rules.content(rules.path(e.path), data).Verdict == Published {
@@ -299,16 +312,14 @@ func (m *memory) expected(ctx context.Context, dir, commit string) (map[string]e
 		m.mu.Lock()
 		m.files[key(e)] = object
 		m.mu.Unlock()
-		return nil
-	})
-	return out, digest, err
+	}
+	return out, digest, nil
 }
 
 // files reads files of a revision, one by one.
 type files struct {
-	ctx context.Context
-	dir string
-	all map[string]entry
+	all  map[string]entry
+	read func(object string) ([]byte, error)
 }
 
 func (t files) IsFile(name string) bool {
@@ -319,11 +330,7 @@ func (t files) ReadFile(name string) (data []byte, err error) {
 	if !t.IsFile(name) {
 		return nil, fmt.Errorf("%s is no file of the revision", name)
 	}
-	err = blobs(t.ctx, t.dir, []string{t.all[name].object}, func(_ string, b []byte) error {
-		data = b
-		return nil
-	})
-	return data, err
+	return t.read(t.all[name].object)
 }
 
 // replace puts what is declared in place of what is there.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"lumacore.dev/lumacore/internal/gitops"
@@ -111,42 +112,91 @@ func blobs(ctx context.Context, dir string, objects []string, take func(object s
 	}
 	ctx, cancel := context.WithTimeout(ctx, gitLocal)
 	defer cancel()
-	cmd := gitops.Git(ctx, dir, "cat-file", "--batch", "--buffer")
-	cmd.Stdin = strings.NewReader(strings.Join(objects, "\n") + "\n")
-	pipe, err := cmd.StdoutPipe()
+	s, err := openStore(ctx, dir, strings.NewReader(strings.Join(objects, "\n")+"\n"), "--buffer")
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	defer func() {
-		cancel()
-		_ = cmd.Wait() // what matters was read, or the error says that it was not
-	}()
-	in := bufio.NewReaderSize(pipe, 256<<10)
+	defer s.close()
 	for _, object := range objects {
-		line, err := in.ReadString('\n')
+		data, err := s.next(object)
 		if err != nil {
-			return fmt.Errorf("git cat-file: object %s cannot be read: %w", object, errors.Join(ctx.Err(), err))
+			return err
 		}
-		f := strings.Fields(line)
-		if len(f) != 3 || f[1] != "blob" {
-			return fmt.Errorf("git cat-file: object %s cannot be read: git says %q", object, strings.TrimSpace(line))
-		}
-		size, err := strconv.ParseInt(f[2], 10, 64)
-		if err != nil || size < 0 || size > maxBytes {
-			return fmt.Errorf("git cat-file: git says %q", strings.TrimSpace(line))
-		}
-		data := make([]byte, size+1)
-		if _, err := io.ReadFull(in, data); err != nil {
-			return fmt.Errorf("git cat-file: object %s cannot be read: %w", object, err)
-		}
-		if err := take(object, data[:size:size]); err != nil {
+		if err := take(object, data); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// store is a git that reads one blob after the other.
+type store struct {
+	mu     sync.Mutex
+	ctx    context.Context
+	cancel context.CancelFunc
+	cmd    *exec.Cmd
+	ask    io.WriteCloser // nil if all names were given at the start
+	out    *bufio.Reader
+}
+
+// openStore starts it; names are what it reads, nil for what [store.read] will ask.
+func openStore(ctx context.Context, dir string, names io.Reader, options ...string) (*store, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &store{ctx: ctx, cancel: cancel, cmd: gitops.Git(ctx, dir, append([]string{"cat-file", "--batch"}, options...)...)}
+	s.cmd.Stdin = names
+	var err error
+	if names == nil {
+		s.ask, err = s.cmd.StdinPipe()
+	}
+	pipe, perr := s.cmd.StdoutPipe()
+	if err = errors.Join(err, perr); err == nil {
+		s.out = bufio.NewReaderSize(pipe, 256<<10)
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *store) close() {
+	if s.ask != nil {
+		_ = s.ask.Close()
+	}
+	s.cancel()
+	_ = s.cmd.Wait() // what matters was read, or the error says that it was not
+}
+
+// read reads a blob. Several may ask at a time.
+func (s *store) read(object string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := io.WriteString(s.ask, object+"\n"); err != nil {
+		return nil, fmt.Errorf("git cat-file: object %s cannot be read: %w", object, errors.Join(s.ctx.Err(), err))
+	}
+	return s.next(object)
+}
+
+// next reads the blob that git writes next.
+func (s *store) next(object string) ([]byte, error) {
+	line, err := s.out.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("git cat-file: object %s cannot be read: %w", object, errors.Join(s.ctx.Err(), err))
+	}
+	f := strings.Fields(line)
+	if len(f) != 3 || f[1] != "blob" {
+		return nil, fmt.Errorf("git cat-file: object %s cannot be read: git says %q", object, strings.TrimSpace(line))
+	}
+	size, err := strconv.ParseInt(f[2], 10, 64)
+	if err != nil || size < 0 || size > maxBytes {
+		return nil, fmt.Errorf("git cat-file: git says %q", strings.TrimSpace(line))
+	}
+	data := make([]byte, size+1)
+	if _, err := io.ReadFull(s.out, data); err != nil {
+		return nil, fmt.Errorf("git cat-file: object %s cannot be read: %w", object, errors.Join(s.ctx.Err(), err))
+	}
+	return data[:size:size], nil
 }
 
 // Access is how the mirror is reached. Credentials are files: neither an argument nor a

@@ -201,7 +201,12 @@ func (v *Verification) trees(ctx context.Context, s Source, c *clone, commits []
 	if err != nil {
 		return nil, err
 	}
-	known := &memory{under: under, files: map[string]string{}, rules: map[string]*Rules{}}
+	source, err := openStore(ctx, s.Dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer source.close()
+	known := &memory{under: under, store: source, files: map[string]string{}, names: map[string]Decision{}, rules: map[string]*Rules{}}
 	found := map[file][]span{}
 	var mu sync.Mutex
 	var unknown, other int
