@@ -27,8 +27,8 @@ const (
 	Gone       Update = "gone"       // nothing has it any more
 )
 
-// kindOf compares two versions, such as tags, and tells whether the new one is older.
-func kindOf(old, new string) (u Update, down bool) {
+// KindOf compares two versions, such as tags, and tells whether the new one is older.
+func KindOf(old, new string) (u Update, down bool) {
 	o, err1 := semver.NewVersion(old)
 	n, err2 := semver.NewVersion(new)
 	if err1 != nil || err2 != nil {
@@ -98,7 +98,7 @@ func imageUpdate(old, new string) (v Version) {
 			}
 			break
 		}
-		v.Update, v.Downgrade = kindOf(oldTag, newTag)
+		v.Update, v.Downgrade = KindOf(oldTag, newTag)
 	}
 	return v
 }
@@ -221,7 +221,7 @@ func (c *clusterPair) versions(pairs []*pair) (out []Version) {
 			if was[0] != is[0] {
 				v.Name = was[0] + " → " + is[0]
 			}
-			v.Update, v.Downgrade = kindOf(was[1], is[1])
+			v.Update, v.Downgrade = KindOf(was[1], is[1])
 		}
 		out = append(out, c.version(v, o))
 	}
