@@ -46,6 +46,9 @@ var watched = []any{"operator", "watchNamespace"}
 // environments in the order in which an app passes through them.
 var environments = []string{"staging", "prod"}
 
+// StagingNamespace is the namespace of an app in staging.
+func StagingNamespace(name string) string { return namespaceOf(name, environments[0]) }
+
 // namespaceOf returns the namespace of an app in an environment.
 func namespaceOf(name, environment string) string {
 	if environment == "prod" {

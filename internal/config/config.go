@@ -30,6 +30,8 @@ type Config struct {
 	PublicIdentity *Identity
 	// Mirror says what goes to the public mirror; nil: there is none.
 	Mirror *Mirror
+	// Soak says how long versions are in staging before they go to production.
+	Soak Soak
 }
 
 // Blueprint is the blueprint that a repository was made from.

@@ -95,6 +95,7 @@ func (r *reader) config(data []byte) *Config {
 		"blueprint":      func(n *yaml.Node, at string) { r.blueprint(c, n, at) },
 		"publicIdentity": func(n *yaml.Node, at string) { r.identity(c, n, at) },
 		"mirror":         func(n *yaml.Node, at string) { r.mirror(c, n, at) },
+		"soak":           func(n *yaml.Node, at string) { r.soak(c, n, at) },
 	})
 	return c
 }

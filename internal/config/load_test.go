@@ -95,6 +95,10 @@ func TestDocumentedExample(t *testing.T) {
 			Signers:  []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA mirror"},
 			Location: at("url: https://github.com"),
 		},
+		Soak: Soak{
+			SoakTimes: SoakTimes{Patch: 24 * time.Hour, Minor: 72 * time.Hour},
+			Apps:      map[string]SoakTimes{"librechat": {Minor: 168 * time.Hour}},
+		},
 		Check: Check{
 			KubeVersion: "1.36", FailOn: report.Error,
 			Severity: []Override{
@@ -200,7 +204,7 @@ func TestLoadRefuses(t *testing.T) {
 		"no YAML":                    {file(head + "check: [\n"), "lumacore.yaml:3: this is no YAML: did not find expected node content"},
 		"no text at all":             {file("\x00\xff"), "lumacore.yaml:1: this is no YAML: control characters are not allowed"},
 		"a tab":                      {file(head + "check:\n\tfailOn: error\n"), "lumacore.yaml:4: this is no YAML: found character that cannot start any token"},
-		"a list":                     {file("- a\n"), "lumacore.yaml:1: lumacore.yaml is a list; a mapping of apiVersion, blueprint, check, clusters, environmentLabel, kind, mirror, publicIdentity is expected"},
+		"a list":                     {file("- a\n"), "lumacore.yaml:1: lumacore.yaml is a list; a mapping of apiVersion, blueprint, check, clusters, environmentLabel, kind, mirror, publicIdentity, soak is expected"},
 		"no head":                    {file("check: {}\n"), "lumacore.yaml:1: begin the file with apiVersion: lumacore.dev/v1alpha1 and kind: Config"},
 		"another version":            {file("apiVersion: lumacore.dev/v9\nkind: Config\n"), "lumacore.yaml:1: this is lumacore.dev/v9 Config; this version of lumacore reads lumacore.dev/v1alpha1 Config"},
 		"two documents":              {file(head + "---\n" + head), "lumacore.yaml:3: a second YAML document begins here; the file holds one"},
@@ -211,7 +215,7 @@ func TestLoadRefuses(t *testing.T) {
 		"live and nothing else":      {file(head + "check:\n  policy:\n    providers:\n      - {name: a, live: maybe}\n"), `lumacore.yaml:6: check.policy.providers[0].live is "maybe"; use true or false`},
 		"misspelt key":               {file(head + "chekc: {}\n"), `lumacore.yaml:3: lumacore.yaml has no key "chekc"; did you mean check?`},
 		"unknown key":                {file(head + "check:\n  gates: []\n"), `lumacore.yaml:4: check has no key "gates"; known are allow, failOn, images, kubeVersion, podSecurity, policy, promotion, rbac, severity`},
-		"key in another's":           {file(head + "allow: []\n"), `lumacore.yaml:3: lumacore.yaml has no key "allow"; known are apiVersion, blueprint, check, clusters, environmentLabel, kind, mirror, publicIdentity`},
+		"key in another's":           {file(head + "allow: []\n"), `lumacore.yaml:3: lumacore.yaml has no key "allow"; known are apiVersion, blueprint, check, clusters, environmentLabel, kind, mirror, publicIdentity, soak`},
 		"a key twice":                {file(head + "check: {}\ncheck: {}\n"), "lumacore.yaml:4: check stands in line 3 already"},
 		"a merge key":                {file(head + "check:\n  <<: {failOn: error}\n"), "lumacore.yaml:4: check has a key that is no plain word"},
 		"a mapping as key":           {file(head + "? {a: b}\n: c\n"), "lumacore.yaml:3: lumacore.yaml has a key that is no plain word"},
@@ -307,6 +311,9 @@ func TestLoadRefuses(t *testing.T) {
 		"a signer that is a private key":   {file(head + "mirror: {signers: ['-----BEGIN OPENSSH PRIVATE KEY-----']}\n"), "lumacore.yaml:3: mirror.signers[0] is \"-----BEGIN OPENSSH PRIVATE KEY-----\", which is no public key; write the content of the file that ends in .pub"},
 		"a file size":                      {file(head + "mirror: {maxFileSize: 1Gi}\n"), `lumacore.yaml:3: mirror.maxFileSize is "1Gi"; write a number of bytes up to 4194304, which are the most that are searched`},
 		"a pattern":                        {file(head + "mirror: {withhold: ['a[']}\n"), `lumacore.yaml:3: mirror.withhold[0] is "a[", which is no glob pattern; * stands for a name, ** for any number of folders (https://github.com/bmatcuk/doublestar#patterns)`},
+		"a soak that is no time":           {file(head + "soak: {patch: 1 day}\n"), `lumacore.yaml:3: soak.patch is "1 day"; write hours or minutes, such as 24h or 90m`},
+		"a soak of a second":               {file(head + "soak: {apps: {web: {minor: 1s}}}\n"), `lumacore.yaml:3: soak.apps.web.minor is 1s; it is between 1m0s and 2160h0m0s`},
+		"a soak of majors":                 {file(head + "soak: {major: 24h}\n"), `lumacore.yaml:3: soak has no key "major"; did you mean minor?`},
 		"a public identity without a name": {file(head + "publicIdentity: {email: a@example.org}\n"), "lumacore.yaml:3: publicIdentity has no name"},
 		"a public e-mail": {
 			file(head + "publicIdentity: {name: a, email: A <a@example.org>}\n"),
