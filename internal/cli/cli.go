@@ -73,7 +73,7 @@ EXIT STATUS
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return report.Misuse(cmd.CommandPath()+" --help", "%w", err)
 	})
-	root.AddCommand(newVersion(s), newInit(s), newLab(s), newApp(s), newCheck(s), newExplain(s), newRender(s), newDiff(s), newMirror(s), newGitLab(s), newStatus(s), newExporter(s))
+	root.AddCommand(newVersion(s), newInit(s), newLab(s), newApp(s), newCheck(s), newExplain(s), newRender(s), newDiff(s), newPromote(s), newMirror(s), newGitLab(s), newStatus(s), newExporter(s))
 	// cobra adds these two when it runs, too late for unknownCommands.
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()

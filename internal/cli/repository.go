@@ -59,6 +59,9 @@ type repository struct {
 	cache  string      // folder of what is kept between runs
 	commit string      // of the revision that was rendered; "" for the work tree
 	base   *check.Base // of --changed-since
+
+	options render.Options
+	chosen  func([]gitops.Cluster) ([]gitops.Cluster, error)
 }
 
 // close lets go of the files.
@@ -168,10 +171,7 @@ func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository)
 		return err
 	}
 	if !f.remoteBases {
-		// What kustomize would fetch is refused before it is built. Should something
-		// slip through, this is what it meets; charts have a transport of their own.
-		defer func(was http.RoundTripper) { http.DefaultTransport = was }(http.DefaultTransport)
-		http.DefaultTransport = refusing{}
+		defer refuse()()
 	}
 	progress, done := progress(f.streams, "render", "rendered", "Kustomizations and HelmReleases")
 	defer done()
@@ -185,11 +185,37 @@ func (f *repositoryFlags) render(ctx context.Context, dir string, r *repository)
 		Cache:            render.NewCache(cache.Open(filepath.Join(r.cache, "builds"))),
 		Progress:         progress,
 	}
+	r.options, r.chosen = options, f.chosen
+	r.options.Progress = nil
 	if r.result, err = render.Render(ctx, r.tree, clusters, options); err != nil || f.since == "" {
 		return err
 	}
 	r.base, err = f.renderBase(ctx, dir, r, options)
 	return err
+}
+
+// refuse keeps renders from fetching, until what it returns is called. What kustomize would
+// fetch is refused before it is built. Should something slip through, this is what it meets;
+// charts have a transport of their own.
+func refuse() (restore func()) {
+	was := http.DefaultTransport
+	http.DefaultTransport = refusing{}
+	return func() { http.DefaultTransport = was }
+}
+
+// again renders another tree in the same way.
+func (r *repository) again(ctx context.Context, remoteBases bool, tree *gitops.Tree) (*render.Result, error) {
+	clusters, err := gitops.Discover(tree, r.config.Clusters)
+	if err != nil {
+		return nil, err
+	}
+	if clusters, err = r.chosen(clusters); err != nil {
+		return nil, err
+	}
+	if !remoteBases {
+		defer refuse()()
+	}
+	return render.Render(ctx, tree, clusters, r.options)
 }
 
 // renderBase renders the revision that the repository is compared with.
