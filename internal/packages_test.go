@@ -106,6 +106,8 @@ func TestDependencies(t *testing.T) {
 		{"homelab", "github.com/spf13/cobra", "what a verb does must not know of the command line"},
 		{"settings", "internal/config", "it is a leaf, but for report"},
 		{"evidence", "internal/config", "it is a leaf, but for report"},
+		{"soak", "internal/app", "it knows workloads and files, not the blueprint's shape"},
+		{"promote", "github.com/spf13/cobra", "what a verb does must not know of the command line"},
 		{"exporter", "github.com/spf13/cobra", "what a verb does must not know of the command line"},
 		{"lab", "github.com/spf13/cobra", "what a verb does must not know of the command line"},
 	} {
