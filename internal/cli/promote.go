@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -120,6 +121,7 @@ func (f *promoteFlags) run(ctx context.Context, s *report.Streams, args []string
 		}
 		rep.Changes = diff.Compare(diff.Input{
 			Base: repo.result, Head: after, BaseName: diff.Revision{Revision: f.repository.at, Commit: repo.commit},
+			HeadName:   diff.Revision{Revision: cmp.Or(f.branch, "as it would be promoted")},
 			Production: []string{production(repo.config)},
 		})
 		if !f.dryRun {

@@ -23,7 +23,7 @@ type Report struct {
 // Revision is one side, and what was looked at there.
 type Revision struct {
 	Revision string    `json:"revision,omitempty"` // as it was asked for: "origin/main"; empty for the work tree
-	Commit   string    `json:"commit,omitempty"`   // its full name; empty for the work tree
+	Commit   string    `json:"commit,omitempty"`   // its full name; empty for the work tree, and for what is in no commit yet
 	Clusters []Cluster `json:"clusters"`
 }
 
@@ -144,7 +144,7 @@ func (r *Report) total() (t Count) {
 // name is how a side is called.
 func (r Revision) name() string {
 	if r.Commit == "" {
-		return "the work tree"
+		return cmp.Or(r.Revision, "the work tree")
 	}
 	return r.Revision + " (" + r.Commit[:min(12, len(r.Commit))] + ")"
 }
