@@ -16,7 +16,7 @@ BEACON := examples/beacon
 
 # Packages that start goroutines of their own. The race detector shares nothing with
 # other builds, so each adds to a first run.
-RACE_PACKAGES := ./internal/lab/supervisor/... ./internal/lab/gitserver/... ./internal/report/... ./internal/render/...
+RACE_PACKAGES := ./internal/lab/supervisor/... ./internal/lab/gitserver/... ./internal/report/... ./internal/render/... ./internal/evidence/... ./internal/exporter/... ./internal/mirror/...
 
 # One group of benchmarks instead of all: make bench ONLY=check
 ONLY ?=
