@@ -44,6 +44,7 @@ EXIT STATUS
   lumacore promote --all --dry-run
 
   lumacore promote beacon --to-branch promote/beacon`,
+		Args: cobra.ArbitraryArgs, // run says what is wrong with them: --all may come from a variable
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), s, args) },
 	}
 	fs := cmd.Flags()
