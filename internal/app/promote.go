@@ -34,8 +34,6 @@ func (i Image) Version() string {
 type Update struct {
 	From Image // of prod; empty if it has none of that name
 	To   Image // of staging
-	// At is where staging says so.
-	At report.Location
 }
 
 // imageKeys are what a version consists of, in the order in which it is written.
@@ -51,30 +49,30 @@ func StagingFile(name string) string { return overlay(name, environments[0]) }
 
 // Images reads the versions that an overlay has; nil for one without.
 func Images(file string, data []byte) ([]Image, error) {
-	images, _, err := (&document{name: file, data: data}).images()
-	return images, err
+	return (&document{name: file, data: data}).images()
 }
 
-func (d *document) images() (images []Image, nodes []*yaml.Node, err error) {
+func (d *document) images() (images []Image, err error) {
 	doc, err := d.parse()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	_, list := doc.Find("images")
 	if list == nil {
-		return nil, nil, nil
+		return nil, nil
 	}
 	for _, n := range list.Content {
 		i := Image{Name: text(n, "name"), Tag: text(n, "newTag"), Digest: text(n, "digest")}
 		i.Repo = cmp.Or(text(n, "newName"), i.Name)
-		images, nodes = append(images, i), append(nodes, n)
+		images = append(images, i)
 	}
-	return images, nodes, nil
+	return images, nil
 }
 
 // Promote makes the plan that gives prod the images which staging has, and says which. Only
 // prod's own overlay changes. The plan's notes name what staging has besides and a person must
-// decide. An app that is the same in both has a plan without changes.
+// decide. An app that is the same in both has a plan without changes. An error with exit code 1
+// says why this app cannot be promoted; other apps can.
 func Promote(t *gitops.Tree, name string) (*Plan, []Update, error) {
 	if !slices.Contains(Apps(t), name) {
 		next := "there is no app in overlays/staging/kustomization.yaml"
@@ -87,25 +85,25 @@ func Promote(t *gitops.Tree, name string) (*Plan, []Update, error) {
 	staging, err := e.document(overlay(name, environments[0]))
 	prod, perr := e.document(overlay(name, environments[1]))
 	if err = errors.Join(err, perr); err != nil {
-		return nil, nil, report.Misuse("", "%w", err)
+		return nil, nil, report.Refuse("", "%w", err)
 	}
-	for env, d := range map[string]*document{environments[0]: staging, environments[1]: prod} {
+	for i, d := range []*document{staging, prod} {
 		if d == nil {
-			return nil, nil, report.Refuse("lumacore app new makes both", "%s has no %s", name, overlay(name, env))
+			return nil, nil, report.Refuse("lumacore app new makes both", "there is no %s", overlay(name, environments[i]))
 		}
 	}
-	want, nodes, err := staging.images()
+	want, err := staging.images()
 	if err != nil {
-		return nil, nil, report.Misuse("", "%w", err)
+		return nil, nil, report.Refuse("", "%w", err)
 	}
 	var updates []Update
-	for n, to := range want {
-		has, _, err := prod.images()
+	for _, to := range want {
+		has, err := prod.images()
 		if err != nil {
-			return nil, nil, report.Misuse("", "%w", err)
+			return nil, nil, report.Refuse("", "%w", err)
 		}
 		at := slices.IndexFunc(has, func(i Image) bool { return i.Name == to.Name })
-		u := Update{To: to, At: report.Location{File: staging.name, Line: nodes[n].Line}}
+		u := Update{To: to}
 		if at >= 0 {
 			if u.From = has[at]; u.From == to {
 				continue
@@ -131,7 +129,7 @@ func (d *document) take(at int, to, from Image) error {
 				item += "\n" + key + ": " + scalarText(v)
 			}
 		}
-		images, _, err := d.images()
+		images, err := d.images()
 		if err != nil {
 			return err
 		}
@@ -151,10 +149,7 @@ func (d *document) take(at int, to, from Image) error {
 // meant to be there alone; which, only a person knows.
 func (e *edit) differences(staging, prod *document) {
 	for _, list := range []string{"resources", "components"} {
-		has, err := prod.texts(list)
-		if err != nil {
-			has = nil
-		}
+		has, _ := prod.texts(list) // one without the list has nothing in it
 		want, err := staging.texts(list)
 		if err != nil {
 			continue

@@ -3,14 +3,13 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"lumacore.dev/lumacore/internal/evidence"
 	"lumacore.dev/lumacore/internal/exporter"
@@ -28,20 +27,18 @@ const evidenceCluster = "cluster"
 
 // evidenceFlags say where evidence is.
 type evidenceFlags struct {
-	where      string
-	kubeconfig string
-	context    string
+	where   string
+	cluster clusterFlags
 }
 
 func (f *evidenceFlags) add(fs *pflag.FlagSet, where, usage string) {
 	fs.StringVar(&f.where, "evidence", where, usage+": cluster, for ConfigMaps in "+evidence.Namespace+", or the path of a folder")
-	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that leads to the cluster (default as kubectl; within a pod, its own account)")
-	fs.StringVar(&f.context, "kube-context", "", "`context` of the kubeconfig (default its current one)")
+	f.cluster.add(fs)
 }
 
 // open returns the store; nil if none is named.
 func (f *evidenceFlags) open() (evidenceStore, error) {
-	if f.where != evidenceCluster && (f.kubeconfig != "" || f.context != "") {
+	if f.where != evidenceCluster && f.cluster.given() {
 		return nil, report.Misuse("leave them out, or use --evidence cluster", "--kubeconfig and --kube-context lead to a cluster, and the evidence is in none")
 	}
 	switch f.where {
@@ -51,21 +48,22 @@ func (f *evidenceFlags) open() (evidenceStore, error) {
 	default:
 		return evidence.Folder{Dir: f.where}, nil
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
+	client, err := f.cluster.client()
 	switch {
-	case clientcmd.IsEmptyConfig(err):
-		return nil, report.Misuse("name one with --kubeconfig, or a folder with --evidence", "evidence is read from and kept in a cluster, and there is no kubeconfig that leads to one")
 	case err != nil:
-		return nil, report.Misuse("name another with --kubeconfig, or a folder with --evidence", "no cluster: %w", err)
-	}
-	config.Timeout = 30 * time.Second
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, report.Misuse("name another with --kubeconfig", "no cluster: %w", err)
+		return nil, err
+	case client == nil:
+		return nil, report.Misuse("name one with --kubeconfig, or a folder with --evidence", "evidence is read from and kept in a cluster, and there is no kubeconfig that leads to one")
 	}
 	return evidence.ConfigMaps{Client: client, Namespace: evidence.Namespace}, nil
+}
+
+// must is open for verbs that are nothing without a store.
+func (f *evidenceFlags) must() (evidenceStore, error) {
+	if f.where == "" {
+		return nil, report.Misuse("--evidence cluster, or the path of a folder", "--evidence is empty")
+	}
+	return f.open()
 }
 
 func newStatus(s *report.Streams) *cobra.Command {
@@ -90,12 +88,9 @@ EXIT STATUS
 			if err := out.Validate(); err != nil {
 				return err
 			}
-			store, err := from.open()
+			store, err := from.must()
 			if err != nil {
 				return err
-			}
-			if store == nil {
-				return report.Misuse("--evidence cluster, or the path of a folder", "--evidence is empty")
 			}
 			list, err := store.List(cmd.Context())
 			if err != nil {
@@ -125,12 +120,9 @@ EXIT STATUS
 		Example: `  lumacore exporter --listen 127.0.0.1:9090 --evidence ./evidence`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			store, err := from.open()
+			store, err := from.must()
 			if err != nil {
 				return err
-			}
-			if store == nil {
-				return report.Misuse("--evidence cluster, or the path of a folder", "--evidence is empty")
 			}
 			var config net.ListenConfig
 			l, err := config.Listen(cmd.Context(), "tcp", listen)
@@ -161,6 +153,9 @@ func keep(ctx context.Context, store evidenceStore, r *evidence.Record, do func(
 	if err != nil {
 		r.Result, r.Reason = evidence.Failed, cmp.Or(r.Reason, err.Error())
 	}
+	if errors.Is(err, context.Canceled) {
+		r.Reason = "it was interrupted"
+	}
 	kerr := store.Add(ctx, *r)
 	switch {
 	case kerr == nil:
@@ -168,5 +163,5 @@ func keep(ctx context.Context, store evidenceStore, r *evidence.Record, do func(
 	case err == nil:
 		return report.Refuse("mend that, and run the same command again", "it is done, and not on record: %w", kerr)
 	}
-	return report.Refuse("", "%w; and it is not on record: %w", err, kerr)
+	return fmt.Errorf("%w; and it is not on record: %w", err, kerr) // what to do next is that of err
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"lumacore.dev/lumacore/internal/app"
 	"lumacore.dev/lumacore/internal/diff"
@@ -55,19 +53,18 @@ EXIT STATUS
 	fs.StringVar(&f.path, "path", "", "`folder` of the repository (default the nearest one upwards with a lumacore.yaml)")
 	fs.StringVar(&f.repository.at, "revision", "HEAD", "`revision` that is promoted: that of the branch which Flux applies")
 	fs.StringVar(&f.cluster, "cluster", "", "`cluster` that runs staging, by name (default the first in lumacore.yaml)")
-	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that leads to the cluster (default as kubectl)")
-	fs.StringVar(&f.context, "kube-context", "", "`context` of the kubeconfig (default its current one)")
+	f.asked.add(fs)
 	f.out.AddFlags(fs, report.Text, report.JSON)
 	return cmd
 }
 
 type promoteFlags struct {
-	repository          repositoryFlags
-	all, major, dryRun  bool
-	branch, path        string
-	cluster             string
-	kubeconfig, context string
-	out                 report.Outputs
+	repository         repositoryFlags
+	all, major, dryRun bool
+	branch, path       string
+	cluster            string       // as lumacore.yaml calls it
+	asked              clusterFlags // where it is
+	out                report.Outputs
 }
 
 func (f *promoteFlags) run(ctx context.Context, s *report.Streams, args []string) error {
@@ -82,7 +79,7 @@ func (f *promoteFlags) run(ctx context.Context, s *report.Streams, args []string
 	case f.dryRun && f.branch != "":
 		return report.Misuse("leave one of them out", "--dry-run makes no branch, and --to-branch names one")
 	}
-	client, err := f.client()
+	client, err := f.asked.client() // nil: nobody says that staging is healthy, and nothing is promoted
 	if err != nil {
 		return err
 	}
@@ -142,25 +139,6 @@ func (f *promoteFlags) run(ctx context.Context, s *report.Streams, args []string
 		return report.Refuse("wait, or mend what is missing; lumacore promote --all takes what has soaked", "%d of %d apps may not go to production", rep.Count(promote.Refused), len(rep.Apps))
 	}
 	return nil
-}
-
-// client leads to the cluster; nil without a kubeconfig, and then nothing is promoted.
-func (f *promoteFlags) client() (kubernetes.Interface, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
-	switch {
-	case clientcmd.IsEmptyConfig(err) && f.kubeconfig == "" && f.context == "":
-		return nil, nil
-	case err != nil:
-		return nil, report.Misuse("name another with --kubeconfig", "no cluster: %w", err)
-	}
-	config.Timeout = 30 * time.Second
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, report.Misuse("name another with --kubeconfig", "no cluster: %w", err)
-	}
-	return client, nil
 }
 
 // chosen is the cluster that runs staging.

@@ -62,8 +62,8 @@ func image(ref string) (repository, tag, digest string) {
 	return cmp.Or(ref, whole), tag, digest
 }
 
-// version is a tag with its digest shortened: nobody compares 64 digits by eye.
-func version(tag, digest string) string {
+// Short is a tag with its digest shortened: nobody compares 64 digits by eye.
+func Short(tag, digest string) string {
 	if tag == "" && digest == "" {
 		return "latest" // what the container runtime takes (https://kubernetes.io/docs/concepts/containers/images/#image-names)
 	}
@@ -83,11 +83,11 @@ func imageUpdate(old, new string) (v Version) {
 	newRepo, newTag, newDigest := image(new)
 	switch {
 	case old == "":
-		v.Name, v.New, v.Update = newRepo, version(newTag, newDigest), NewVersion
+		v.Name, v.New, v.Update = newRepo, Short(newTag, newDigest), NewVersion
 	case new == "":
-		v.Name, v.Old, v.Update = oldRepo, version(oldTag, oldDigest), Gone
+		v.Name, v.Old, v.Update = oldRepo, Short(oldTag, oldDigest), Gone
 	default:
-		v.Name, v.Old, v.New = newRepo, version(oldTag, oldDigest), version(newTag, newDigest)
+		v.Name, v.Old, v.New = newRepo, Short(oldTag, oldDigest), Short(newTag, newDigest)
 		if oldRepo != newRepo {
 			v.Name = oldRepo + " → " + newRepo
 		}

@@ -168,12 +168,13 @@ func TestDamaged(t *testing.T) {
 	t.Parallel()
 	good := `{"kind": "mirror", "subject": "sync", "records": []}`
 	for name, data := range map[string]string{
-		"no JSON":         "{",
-		"other subject":   strings.Replace(good, "sync", "verify", 1),
-		"unknown kind":    strings.Replace(strings.Replace(good, "mirror", "rumour", 1), "[]", `[{"kind": "rumour", "subject": "sync", "result": "passed", "time": "2026-11-27T12:00:00Z"}]`, 1),
-		"other's record":  strings.Replace(good, "[]", `[{"kind": "backup", "subject": "sync", "result": "passed", "time": "2026-11-27T12:00:00Z"}]`, 1),
-		"record, no time": strings.Replace(good, "[]", `[{"kind": "mirror", "subject": "sync", "result": "passed"}]`, 1),
-		"too much":        good + strings.Repeat(" ", maxBytes),
+		"no JSON":               "{",
+		"other subject":         strings.Replace(good, "sync", "verify", 1),
+		"unknown kind":          strings.Replace(strings.Replace(good, "mirror", "rumour", 1), "[]", `[{"kind": "rumour", "subject": "sync", "result": "passed", "time": "2026-11-27T12:00:00Z"}]`, 1),
+		"other's record":        strings.Replace(good, "[]", `[{"kind": "backup", "subject": "sync", "result": "passed", "time": "2026-11-27T12:00:00Z"}]`, 1),
+		"record, no time":       strings.Replace(good, "[]", `[{"kind": "mirror", "subject": "sync", "result": "passed"}]`, 1),
+		"a failure that passed": strings.Replace(good, "[]", `[], "passed": {"kind": "mirror", "subject": "sync", "result": "failed", "time": "2026-11-27T12:00:00Z"}`, 1),
+		"too much":              good + strings.Repeat(" ", maxBytes),
 	} {
 		f := Folder{Dir: t.TempDir()}
 		path := filepath.Join(f.Dir, "mirror", "sync.json")

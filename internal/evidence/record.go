@@ -159,6 +159,9 @@ func parse(kind Kind, subject string, data []byte) (*History, error) {
 	// Whoever could write it could have written anything.
 	check := h.Records
 	if h.Passed != nil {
+		if h.Passed.Result != Passed {
+			return nil, fmt.Errorf("what it calls passed has the result %q", h.Passed.Result)
+		}
 		check = append(slices.Clone(check), *h.Passed)
 	}
 	for _, r := range check {

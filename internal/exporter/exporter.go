@@ -92,7 +92,7 @@ func Handler(store Store, now func() time.Time, log func(error)) http.Handler {
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(collector{store, now, log})
 	mux := http.NewServeMux()
-	// One at a time is what one Prometheus needs, two are for a person beside it.
+	// One is what Prometheus needs; the others are for a person, and for one that hangs.
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: listTimeout + time.Second}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return mux

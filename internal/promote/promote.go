@@ -62,11 +62,16 @@ func Decide(ctx context.Context, in Input) (*Report, map[string][]byte, error) {
 }
 
 func decide(ctx context.Context, in Input, name string) (*App, *app.Plan, error) {
+	a := &App{Name: name, Result: UpToDate, Updates: []Update{}, Missing: []string{}, Notes: []string{}}
 	plan, updates, err := app.Promote(in.Tree, name)
-	if err != nil {
+	switch {
+	case report.ExitCode(err) == report.ExitFindings:
+		a.Result, a.Missing = Refused, append(a.Missing, err.Error())
+		return a, nil, nil
+	case err != nil:
 		return nil, nil, err
 	}
-	a := &App{Name: name, Result: UpToDate, Updates: []Update{}, Missing: []string{}, Notes: append([]string{}, plan.Notes...)}
+	a.Notes = append(a.Notes, plan.Notes...)
 	if len(updates) == 0 {
 		return a, plan, nil
 	}

@@ -215,6 +215,24 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestOneThatCannotGo: an app that only staging has keeps no other from going.
+func TestOneThatCannotGo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "1.0.1")
+	if err := os.RemoveAll(filepath.Join(w.dir, "overlays/prod/librechat")); err != nil {
+		t.Fatal(err)
+	}
+	w.edit("overlays/prod/kustomization.yaml", "  - librechat\n", "")
+	w.commit("feat: not in production yet")
+	r, changes := w.decide(w.input("beacon", "librechat"))
+	if r.Apps[0].Result != Promoted || len(changes) != 1 {
+		t.Errorf("beacon: %+v", r.Apps[0])
+	}
+	if a := r.Apps[1]; a.Result != Refused || len(a.Missing) != 1 || a.Missing[0] != "there is no overlays/prod/librechat/kustomization.yaml" {
+		t.Errorf("librechat: %+v", a)
+	}
+}
+
 // TestBranchRefuses: no branch of somebody's is moved, and what Git refuses leaves nothing.
 func TestBranchRefuses(t *testing.T) {
 	t.Parallel()

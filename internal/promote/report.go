@@ -79,23 +79,13 @@ func (r *Report) Hold() {
 	}
 }
 
-// short is a version without most of its digest.
+// short is a version with its digest shortened; "-" for none.
 func short(version string) string {
-	tag, digest, ok := strings.Cut(version, "@")
-	if !ok {
-		return or(tag, "-")
+	if version == "" {
+		return "-"
 	}
-	if algorithm, hex, ok := strings.Cut(digest, ":"); ok && len(hex) > 12 {
-		digest = algorithm + ":" + hex[:12]
-	}
-	return tag + "@" + digest
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	tag, digest, _ := strings.Cut(version, "@")
+	return diff.Short(tag, digest)
 }
 
 // Text implements report.Document.

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -70,7 +71,7 @@ func (h *Health) look(ctx context.Context, client kubernetes.Interface, w Worklo
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Images)) {
 		if images[name] != w.Images[name] {
-			h.problem("%s runs %s, and Git says %s: Flux has not applied it yet", w, or(images[name], "no container "+name), w.Images[name])
+			h.problem("%s runs %s, and Git says %s: Flux has not applied it yet", w, cmp.Or(images[name], "no container "+name), w.Images[name])
 		}
 	}
 	if l.observed < l.generation || l.updated < l.want {
@@ -88,13 +89,6 @@ func (h *Health) look(ctx context.Context, client kubernetes.Interface, w Worklo
 		}
 	}
 	return h.pods(ctx, client, w, l)
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 func read(ctx context.Context, client kubernetes.Interface, w Workload) (*live, error) {
@@ -184,7 +178,7 @@ func (h *Health) pods(ctx context.Context, client kubernetes.Interface, w Worklo
 			if t == nil {
 				continue
 			}
-			h.Since = later(h.Since, Moment{t.FinishedAt.Time, fmt.Sprintf("container %s of pod %s/%s restarted (%s, exit code %d)", c.Name, p.Namespace, p.Name, or(t.Reason, "no reason"), t.ExitCode)})
+			h.Since = later(h.Since, Moment{t.FinishedAt.Time, fmt.Sprintf("container %s of pod %s/%s restarted (%s, exit code %d)", c.Name, p.Namespace, p.Name, cmp.Or(t.Reason, "no reason"), t.ExitCode)})
 		}
 	}
 	return nil
